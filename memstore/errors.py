@@ -1,0 +1,145 @@
+"""The error tree: one base, a subclass for each event, each with a stable code and a message that is the fix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class MemstoreError(Exception):
+    """Base of every error that memstore raises on purpose.
+
+    The message says what was found, what was needed and what to type. `code` is stable across releases,
+    so that programs can tell events apart without reading prose.
+    """
+
+    code: ClassVar[str] = "memstore"
+
+
+class SettingsError(MemstoreError):
+    """A setting is missing or cannot be read."""
+
+    code = "settings"
+
+
+class MissingPackageError(MemstoreError):
+    """An optional dependency is needed for this and is not installed."""
+
+    code = "missing_package"
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs the extra '{extra}'. Run: pip install 'memstore[{extra}]'")
+
+
+class ServerUnreachableError(MemstoreError):
+    """No server answers at the address of the database URL."""
+
+    code = "server_unreachable"
+
+
+class AuthenticationError(MemstoreError):
+    """The server refused the user or the password."""
+
+    code = "authentication"
+
+
+class DatabaseMissingError(MemstoreError):
+    """The server has no database of that name."""
+
+    code = "database_missing"
+
+
+class PermissionDeniedError(MemstoreError):
+    """The role may not do what was asked of it."""
+
+    code = "permission_denied"
+
+
+class RequirementError(MemstoreError):
+    """The server is too old, or pgvector is not there or too old."""
+
+    code = "requirement"
+
+
+class SchemaMismatchError(MemstoreError):
+    """The tables are missing, at another revision, or of another embedding width than this process needs."""
+
+    code = "schema_mismatch"
+
+    def __init__(self, message: str, *, found: str | None, needed: str) -> None:
+        super().__init__(message)
+        self.found = found
+        self.needed = needed
+
+
+class MigrationLockError(MemstoreError):
+    """Another runner holds the migration lock and did not let go in time."""
+
+    code = "migration_locked"
+
+    def __init__(self, message: str, *, holder_pid: int | None, holder_application: str | None) -> None:
+        super().__init__(message)
+        self.holder_pid = holder_pid
+        self.holder_application = holder_application
+
+
+class MigrationError(MemstoreError):
+    """A migration could not be carried out as asked; what was committed before it stays."""
+
+    code = "migration"
+
+
+class UnknownTenantError(MemstoreError):
+    """No tenant has that id or name."""
+
+    code = "unknown_tenant"
+
+
+class UnknownUserError(MemstoreError):
+    """No user has that id."""
+
+    code = "unknown_user"
+
+
+class IdentityConflictError(MemstoreError):
+    """A tenant or user of that identity exists already, or more than one fits."""
+
+    code = "identity_conflict"
+
+
+class TenantScopeError(MemstoreError):
+    """A tenant's session was asked to write for somebody else, or was opened without a valid id."""
+
+    code = "tenant_scope"
+
+
+class UnknownMemoryError(MemstoreError):
+    """The scope holds no memory of that id, or one without a vector where a vector is needed."""
+
+    code = "unknown_memory"
+
+
+class VectorError(MemstoreError):
+    """A vector has the wrong shape, width or type, or no cosine."""
+
+    code = "vector"
+
+
+class CorpusError(MemstoreError):
+    """A corpus cannot be imported as it is. Nothing was written.
+
+    `problems` holds up to 20 of them, one line each; `total` counts all that were found.
+    """
+
+    code = "corpus"
+
+    def __init__(self, summary: str, problems: Sequence[str] = (), *, total: int | None = None) -> None:
+        self.problems = tuple(problems)
+        self.total = len(self.problems) if total is None else total
+        more = self.total - len(self.problems)
+        lines = [summary, *(f"  {problem}" for problem in self.problems)]
+        if more > 0:
+            lines.append(f"  and {more} more")
+        super().__init__("\n".join(lines))

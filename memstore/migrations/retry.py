@@ -1,0 +1,76 @@
+"""Trying again when a table is busy: waiting for a lock makes every later reader wait too, so the wait is short."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.util import await_only
+
+from ..database import driver_error
+from ..errors import MigrationError
+from ..models import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Connection
+
+    from ..settings import Settings
+
+log = logging.getLogger("memstore.migrations")
+
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 10.0
+RETRIABLE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
+
+_BUSY = text("""
+    SELECT DISTINCT activity.pid, activity.application_name, activity.state, left(activity.query, 60) AS query
+    FROM pg_locks AS lock
+    JOIN pg_class AS class ON class.oid = lock.relation
+    JOIN pg_stat_activity AS activity USING (pid)
+    WHERE lock.granted AND activity.pid <> pg_backend_pid() AND activity.datname = current_database()
+      AND class.relnamespace = to_regnamespace(:schema)
+    ORDER BY activity.pid LIMIT 5
+""")
+
+
+def retrying(attempt: Callable[[], None], connection: Connection, settings: Settings, doing: Callable[[], str]) -> None:
+    """Call `attempt` until it gets its table locks, at most `settings.lock_retries` times more, with growing pauses.
+
+    Raises:
+        MigrationError: the last attempt met a busy table too; who keeps it busy is named. Steps committed until then
+            stay, and the next run goes on from there.
+    """
+    pause = FIRST_PAUSE_S
+    for retries_left in range(settings.lock_retries, -1, -1):
+        try:
+            attempt()
+        except DBAPIError as error:
+            if not isinstance(driver_error(error), RETRIABLE):
+                raise
+            connection.rollback()
+            if not retries_left:
+                raise MigrationError(_gave_up(connection, settings, doing())) from error
+            log.warning("%s: %s; trying again in %.2f s", doing(), driver_error(error), pause)
+        else:
+            return
+        await_only(asyncio.sleep(pause))
+        pause = min(pause * 2, LONGEST_PAUSE_S)
+
+
+def _gave_up(connection: Connection, settings: Settings, step: str) -> str:
+    rows = connection.execute(_BUSY, {"schema": SCHEMA}).all()
+    connection.rollback()
+    busy = "; ".join(
+        f"pid {pid} ({application or 'no name'}, {state}): {query}" for pid, application, state, query in rows
+    )
+    return (
+        f"{step}: no lock within {settings.lock_timeout_ms} ms, {settings.lock_retries + 1} times. "
+        f"Tables are in use by {busy or 'sessions that have ended by now'}. "
+        "End those, or raise MEMSTORE_LOCK_TIMEOUT_MS, and run the command again"
+    )

@@ -1,0 +1,57 @@
+"""The directory: who there is, and whose what is."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import ForeignKey, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .base import Base, Versioned
+from .constraints import json_is, not_empty, one_of
+from .types import json_object, str_50, str_255, str_320, uuid_key
+from .vocabulary import TenantKind
+
+
+class Tenant(Versioned, Base):
+    """An organisation, or the private space of one person.
+
+    A personal tenant has the id of its user and is made by the database when a user is inserted without a tenant.
+    """
+
+    __tablename__ = "tenants"
+    __table_args__ = (
+        UniqueConstraint("external_id"),
+        one_of("kind", TenantKind),
+        not_empty("name"),
+        json_is("config", "object"),
+        {"comment": "organisations, and the private space of each person"},
+    )
+
+    id: Mapped[uuid_key]
+    kind: Mapped[TenantKind] = mapped_column(server_default=TenantKind.ENTERPRISE)
+    name: Mapped[str_255]
+    external_id: Mapped[str_255 | None] = mapped_column(comment="the identity provider's id of this tenant")
+    config: Mapped[json_object] = mapped_column(comment="settings of this tenant, free-form")
+
+
+class User(Versioned, Base):
+    """A person, as an identity provider knows them, in exactly one tenant."""
+
+    __tablename__ = "users"
+    __table_args__ = (
+        UniqueConstraint("auth_provider", "external_id"),
+        UniqueConstraint("tenant_id", "id"),  # the target of composite foreign keys
+        not_empty("auth_provider"),
+        not_empty("external_id"),
+        {"comment": "people, each in one tenant; inserted without a tenant, a user gets a personal one"},
+    )
+
+    id: Mapped[uuid_key]
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", ondelete="CASCADE"), server_default=text("memstore.current_tenant()")
+    )
+    auth_provider: Mapped[str_50] = mapped_column(comment="who vouches for this person, such as 'local' or 'google'")
+    external_id: Mapped[str_255] = mapped_column(comment="the identity provider's id of this person")
+    email: Mapped[str_320 | None]
+    display_name: Mapped[str_255 | None]

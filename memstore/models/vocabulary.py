@@ -1,0 +1,113 @@
+"""The closed vocabularies. A column that uses one is text with a named CHECK made from it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TenantKind(StrEnum):
+    """Whose a tenant is: one person's, or an organisation's."""
+
+    PERSONAL = "personal"
+    ENTERPRISE = "enterprise"
+
+
+class MigrationDirection(StrEnum):
+    """What a step in the migration ledger did."""
+
+    UPGRADE = "upgrade"
+    DOWNGRADE = "downgrade"
+    STAMP = "stamp"
+
+
+class AgentStatus(StrEnum):
+    """Where an agent is in its life."""
+
+    DRAFT = "draft"
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    ARCHIVED = "archived"
+
+
+class SessionStatus(StrEnum):
+    """Where a session is in its life."""
+
+    ACTIVE = "active"
+    CLOSED = "closed"
+    EXPIRED = "expired"
+    ARCHIVED = "archived"
+
+
+class IntentType(StrEnum):
+    """What the human wanted with an utterance."""
+
+    QUESTION = "question"
+    REQUEST = "request"
+    STATEMENT = "statement"
+    COMPLAINT = "complaint"
+    CELEBRATION = "celebration"
+
+
+class Complexity(StrEnum):
+    """How involved an exchange is."""
+
+    SIMPLE = "simple"
+    MODERATE = "moderate"
+    COMPLEX = "complex"
+
+
+class EmotionalValence(StrEnum):
+    """The mood of an exchange."""
+
+    POSITIVE = "positive"
+    NEUTRAL = "neutral"
+    NEGATIVE = "negative"
+
+
+class Urgency(StrEnum):
+    """How soon an exchange asks for something."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class ConversationMode(StrEnum):
+    """What kind of conversation an exchange belongs to."""
+
+    CHAT = "chat"
+    DEBUG = "debug"
+    BRAINSTORM = "brainstorm"
+    REVIEW = "review"
+
+
+class MemoryType(StrEnum):
+    """What a memory is, for the application."""
+
+    GENERAL = "general"
+    FACT = "fact"
+    PREFERENCE = "preference"
+    CONTEXT = "context"
+    CONVERSATION = "conversation"
+    INSIGHT = "insight"
+    SKILL = "skill"
+    EPISODIC = "episodic"
+    SEMANTIC = "semantic"
+    PROCEDURAL = "procedural"
+
+
+class NeuroType(StrEnum):
+    """Which kind of human memory a memory is like; it sets the default rate of decay."""
+
+    EPISODIC = "episodic"
+    SEMANTIC = "semantic"
+    PROCEDURAL = "procedural"
+
+
+class DecayTier(StrEnum):
+    """How long a memory lives from its creation: 7, 30 or 180 days, or for ever."""
+
+    SHORT = "short"
+    MEDIUM = "medium"
+    LONG = "long"
+    PINNED = "pinned"

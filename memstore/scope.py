@@ -1,0 +1,98 @@
+"""The tenant scope: a session that can only see and write one tenant's rows."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from sqlalchemy import event, text
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import with_loader_criteria
+
+from .database import explained
+from .errors import TenantScopeError
+from .models import Tenant, TenantOwned, User, UserOwned
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+
+
+@asynccontextmanager
+async def tenant_session(
+    engine: AsyncEngine, tenant_id: UUID | str, user_id: UUID | str | None = None
+) -> AsyncIterator[AsyncSession]:
+    """Open a session in which there is one tenant, or one user of it, and nobody else.
+
+    It is one transaction: committed when the block ends, rolled back when it raises. `memstore.tenant_id` is set with
+    SET LOCAL at the start of each transaction, so a pooled connection takes nothing along to the next tenant. Row level
+    security then applies to roles that do not own the tables (`memstore db grant ROLE`); for an owner, which PostgreSQL
+    exempts, the session adds the tenant to each ORM query itself. Raw SQL as an owner is the one thing not confined.
+
+    Args:
+        engine: an async engine on asyncpg, see `memstore.create_engine`.
+        tenant_id: the tenant whose rows are visible, and which new rows belong to.
+        user_id: narrows it to the memories and sessions of this user; new ones are the user's.
+
+    Raises:
+        TenantScopeError: an id is not a UUID, or a row of another tenant or user is about to be written.
+    """
+    tenant, user = _uuid(tenant_id, "tenant_id"), None if user_id is None else _uuid(user_id, "user_id")
+    async with AsyncSession(engine, expire_on_commit=False) as session:
+        session.info.update(tenant_id=tenant, user_id=user)
+        _confine(session.sync_session, tenant, user)
+        with explained(engine.url):
+            await session.connection()
+        yield session
+        await session.commit()
+
+
+def _confine(session: Session, tenant: UUID, user: UUID | None) -> None:
+    def set_tenant(_session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+        # Not set_config(): only a SET LOCAL statement reaches the workers of a Citus cluster. A parsed UUID is safe.
+        connection.execute(text(f"SET LOCAL memstore.tenant_id = '{tenant}'"))
+
+    def narrow(state: ORMExecuteState) -> None:
+        if state.is_select or state.is_update or state.is_delete:
+            criteria = [
+                with_loader_criteria(TenantOwned, lambda row: row.tenant_id == tenant, include_aliases=True),
+                with_loader_criteria(User, User.tenant_id == tenant, include_aliases=True),
+                with_loader_criteria(Tenant, Tenant.id == tenant, include_aliases=True),
+            ]
+            if user is not None:
+                criteria.append(with_loader_criteria(UserOwned, lambda row: row.user_id == user, include_aliases=True))
+            state.statement = state.statement.options(*criteria)
+
+    def check_rows(flushed: Session, *_: Any) -> None:
+        for row in (*flushed.new, *flushed.dirty):
+            if isinstance(row, UserOwned) and user is not None and row.user_id is None:
+                row.user_id = user
+            _check(row, "user_id", user if isinstance(row, UserOwned) else None)
+            _check(row, "tenant_id", tenant if isinstance(row, TenantOwned | User) else None)
+            _check(row, "id", tenant if isinstance(row, Tenant) else None)
+
+    event.listen(session, "after_begin", set_tenant)
+    event.listen(session, "do_orm_execute", narrow)
+    event.listen(session, "before_flush", check_rows)
+
+
+def _check(row: object, attribute: str, expected: UUID | None) -> None:
+    found = vars(row).get(attribute)
+    if expected is not None and found is not None and _uuid(found, attribute) != expected:
+        raise TenantScopeError(
+            f"a {type(row).__name__} with {attribute} {found} in the scope of {expected}. "
+            f"Leave {attribute} out, or open the scope it belongs to"
+        )
+
+
+def _uuid(value: UUID | str, name: str) -> UUID:
+    if isinstance(value, UUID):
+        return value
+    try:
+        return UUID(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise TenantScopeError(f"{name} is {value!r}. Needed: a UUID") from error

@@ -1,0 +1,75 @@
+"""Databases for tests: real servers, one for each PostgreSQL major, and a fresh database for each test."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from memstore import embedded
+from memstore.migrations import upgrade
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+
+MAJORS = (18, 16)
+ROOT = Path(__file__).resolve().parents[1]
+LOCOMO = ROOT.parent / "shared" / "data" / "locomo"
+
+
+@dataclass
+class Server:
+    """A PostgreSQL of one major, with templates of migrated databases to copy fresh ones from."""
+
+    major: int
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="memstore-test-")))
+    _templates: dict[int, str] = field(default_factory=dict)
+    _names: count[int] = field(default_factory=count)
+
+    def start(self) -> None:
+        # Parents of the data must be open to the system user that the server runs as.
+        self.folder.chmod(0o755)
+        self.url = embedded.start(self.folder / "data", major=self.major)
+        self.execute("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
+
+    def stop(self) -> None:
+        embedded.stop(self.folder / "data")
+        shutil.rmtree(self.folder)
+
+    def execute(self, *statements: str) -> None:
+        asyncio.run(self._execute(*statements))
+
+    async def _execute(self, *statements: str) -> None:
+        connection = await asyncpg.connect(raw_dsn(self.url))
+        try:
+            for statement in statements:
+                await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    def create_database(self, embedding_dim: int | None) -> URL:
+        """Create a database: empty for None, else migrated to head with embeddings of that width."""
+        name = f"test_{next(self._names)}"
+        template = "template1"
+        if embedding_dim is not None:
+            if embedding_dim not in self._templates:
+                self._templates[embedding_dim] = f"template_{embedding_dim}"
+                self.execute(f"CREATE DATABASE template_{embedding_dim}")
+                asyncio.run(upgrade(self.url.set(database=f"template_{embedding_dim}"), embedding_dim=embedding_dim))
+            template = self._templates[embedding_dim]
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url.set(database=name)
+
+    def drop_database(self, url: URL) -> None:
+        self.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+
+def raw_dsn(url: URL) -> str:
+    """Return a URL as asyncpg itself, psql and DATABASE_URL take it."""
+    return url.set(drivername="postgresql").render_as_string(hide_password=False)
