@@ -1,0 +1,56 @@
+"""The demo: a database of its own, a user, a few weeks of memories, and three questions.
+
+Run it with `make demo`. It keeps its PostgreSQL in .memstore/demo and does nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import select
+
+from memstore import create_engine, tenant_session
+from memstore.cli.common import out
+from memstore.cli.importing import describe, progress_bar
+from memstore.cli.search import print_hits
+from memstore.migrations import upgrade
+from memstore.models import User
+from memstore.store import NewUser, create_user, search
+from memstore.transfer import import_corpus
+
+HERE = Path(__file__).resolve().parent
+DATABASE_URL = f"embedded:{HERE.parent / '.memstore' / 'demo'}"
+INES = NewUser("ines@example.com", name="Ines")
+
+
+async def main() -> None:
+    engine = create_engine(DATABASE_URL)
+    out.rule("[bold]1. migrate")
+    migrated = await upgrade(engine, embedding_dim=384)
+    out.print(", ".join(step.revision for step in migrated.steps) or "nothing to do: the database is at head")
+
+    out.rule("[bold]2. a user")
+    async with engine.connect() as connection:
+        known = (await connection.execute(select(User.id, User.tenant_id).where(User.email == INES.email))).first()
+    user_id, tenant_id = known or await create_user(engine, INES)
+    out.print(f"{INES.email} is {user_id}{' (known from before)' if known else ''}")
+
+    out.rule("[bold]3. her memories")
+    with progress_bar() as on_progress:
+        result = await import_corpus(engine, HERE, tenant_id=tenant_id, user_id=user_id, on_progress=on_progress)
+    out.print(describe(result))
+
+    questions = json.loads((HERE / "queries.json").read_text(encoding="utf-8"))
+    vectors = np.load(HERE / "queries.npy")
+    for question, vector in zip(questions, vectors, strict=True):
+        out.rule(f"[bold yellow]{question['question']}")
+        async with tenant_session(engine, tenant_id, user_id) as session:
+            print_hits(await search(session, vector, limit=2))
+    await engine.dispose()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

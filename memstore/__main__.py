@@ -1,0 +1,5 @@
+"""`python -m memstore` is the command `memstore`."""
+
+from .cli import main
+
+main()

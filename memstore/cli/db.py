@@ -1,0 +1,104 @@
+"""`memstore db`: migrating, and looking where a database stands."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from .. import migrations
+from ..migrations import MigrationResult, MigrationStatus
+from ..settings import Settings
+from .common import DimOption, JsonOption, database, out, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Migrate a database, and see where it stands.")
+
+Revision = Annotated[str, typer.Argument(help="A revision, such as 0004_memory_nodes, or head or base.")]
+
+
+@app.command()
+def upgrade(revision: Revision = "head", embedding_dim: DimOption = None, as_json: JsonOption = False) -> None:
+    """Bring the database up to a revision. Safe while it is used, and by several runners at once."""
+
+    async def run() -> MigrationResult:
+        async with database() as (engine, settings):
+            dim = embedding_dim if embedding_dim is not None else settings.embedding_dim
+            return await migrations.upgrade(engine, revision, settings=settings, embedding_dim=dim)
+
+    _print_result(asyncio.run(run()), as_json)
+
+
+@app.command()
+def downgrade(revision: Revision, as_json: JsonOption = False) -> None:
+    """Take the database down to a revision. `base` removes memstore and what it holds."""
+
+    async def run() -> MigrationResult:
+        async with database() as (engine, settings):
+            return await migrations.downgrade(engine, revision, settings=settings)
+
+    _print_result(asyncio.run(run()), as_json)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """Show the current revision, what is pending, and who applied what when. Changes nothing."""
+
+    async def run() -> MigrationStatus:
+        async with database() as (engine, _):
+            return await migrations.status(engine)
+
+    found = asyncio.run(run())
+    if as_json:
+        print_json(found)
+        return
+    out.print(f"current     {found.current or '(memstore is not installed here)'}")
+    out.print(f"head        {found.head}")
+    out.print(f"pending     {', '.join(found.pending) or 'nothing'}")
+    out.print(f"embeddings  {f'{found.embedding_dim} dimensions' if found.embedding_dim else '-'}")
+    out.print(f"server      PostgreSQL {found.server_version}, pgvector {found.vector_version or 'not installed'}")
+    if found.history:
+        table = Table("revision", "direction", "by", "at", "took", "memstore", box=None, pad_edge=False)
+        for step in found.history:
+            when = step.applied_at.strftime("%Y-%m-%d %H:%M:%S %Z")
+            took = f"{step.duration_ms} ms"
+            table.add_row(step.revision, step.direction, escape(step.applied_by), when, took, step.package_version)
+        out.print()
+        out.print(table)
+
+
+@app.command()
+def sql(
+    start: Annotated[str, typer.Option("--from", help="The revision that the database is at.")] = "base",
+    end: Annotated[str, typer.Option("--to", help="The revision to go to.")] = "head",
+    embedding_dim: DimOption = None,
+) -> None:
+    """Print the SQL between two revisions, up or down, instead of running it. Needs no database."""
+    dim = embedding_dim if embedding_dim is not None else Settings.from_env().embedding_dim
+    sys.stdout.write(migrations.render_sql(start, end, embedding_dim=dim))
+
+
+@app.command()
+def grant(role: Annotated[str, typer.Argument(help="The role that the application connects as.")]) -> None:
+    """Grant an application's role exactly what it needs. Run it again after an upgrade."""
+
+    async def run() -> tuple[str, ...]:
+        async with database() as (engine, _):
+            await migrations.verify_schema(engine)
+            return await migrations.grant(engine, role)
+
+    for statement in asyncio.run(run()):
+        out.print(escape(statement))
+
+
+def _print_result(result: MigrationResult, as_json: bool) -> None:
+    if as_json:
+        print_json(result)
+        return
+    for step in result.steps:
+        out.print(f"{step.direction:9}  {step.revision:32}  {step.duration_ms:>6} ms")
+    if not result.steps:
+        out.print("nothing to do")

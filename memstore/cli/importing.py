@@ -1,0 +1,95 @@
+"""`memstore import`: bringing memories in."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from ..migrations import verify_schema
+from ..transfer import DEFAULT_BATCH_SIZE, ImportResult, import_corpus
+from ..transfer import Progress as ImportProgress
+from .common import (
+    JsonOption,
+    TenantOption,
+    UserOption,
+    check_one_owner,
+    database,
+    err,
+    out,
+    print_json,
+    resolve_owner,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+app = typer.Typer(no_args_is_help=True, help="Bring memories in from where they live today.")
+
+
+@app.callback()
+def _group() -> None: ...
+
+
+@app.command()
+def corpus(
+    folder: Annotated[Path, typer.Argument(help="A folder with corpus/nodes.json and vectors/nodes.npy.")],
+    user_id: UserOption = None,
+    tenant_id: TenantOption = None,
+    batch_size: Annotated[int, typer.Option(min=1, max=100_000, help="Nodes in a transaction.")] = DEFAULT_BATCH_SIZE,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count, but write nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Import a file corpus. What is there already stays, so a killed import is finished by running it again."""
+    check_one_owner(user_id, tenant_id)
+
+    async def run(on_progress: Callable[[ImportProgress], None]) -> ImportResult:
+        async with database() as (engine, settings):
+            await verify_schema(engine, embedding_dim=settings.embedding_dim)
+            owner = await resolve_owner(engine, user_id, tenant_id)
+            return await import_corpus(
+                engine,
+                folder,
+                tenant_id=owner,
+                user_id=user_id,
+                batch_size=batch_size,
+                dry_run=dry_run,
+                on_progress=on_progress,
+            )
+
+    with progress_bar() as on_progress:
+        result = asyncio.run(run(on_progress))
+    if as_json:
+        print_json(result)
+        return
+    out.print(describe(result))
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[ImportProgress], None]]:
+    """Show how far an import is: a bar on a terminal, nothing elsewhere."""
+    columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(progress: ImportProgress) -> None:
+            if progress.phase not in tasks:
+                tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
+            bar.update(tasks[progress.phase], completed=progress.done)
+
+        yield on_progress
+
+
+def describe(result: ImportResult) -> str:
+    """Return one line with what an import counted."""
+    renamed = f" ({result.renamed:,} under an id of their own)" if result.renamed else ""
+    inserted = "to insert" if result.dry_run else "inserted"
+    return (
+        f"{result.read:,} read, {result.inserted:,} {inserted}{renamed}, {result.already_there:,} already there, "
+        f"{result.seconds:.1f} s, {result.rows_per_second:,.0f} rows/s"
+        + (" (dry run: nothing was written)" if result.dry_run else "")
+    )

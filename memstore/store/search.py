@@ -1,0 +1,106 @@
+"""Finding memories again: exact cosine order within a tenant's scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sqlalchemy import ColumnElement, Float, bindparam, func, or_, select
+from sqlalchemy.exc import DBAPIError
+
+from ..database import driver_error
+from ..errors import SettingsError, UnknownMemoryError, VectorError
+from ..models import MemoryNode
+from ..models.types import EmbeddingVector
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+MAX_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A memory that was found: `score` is its cosine similarity to what was asked, from -1 to 1."""
+
+    score: float
+    memory: MemoryNode
+
+
+async def search(session: AsyncSession, vector: ArrayLike, *, limit: int = 10) -> list[Hit]:
+    """Return the live memories of a scope that are nearest to `vector`, best first.
+
+    Every memory of the scope is compared: the order is exact, whatever indexes there are. Deleted and expired ones are
+    left out; equal scores are ordered by id.
+
+    Args:
+        session: a `memstore.tenant_session`; its tenant and user are the scope.
+        vector: shape (D,) or (1, D), D being the width of this database's embeddings.
+        limit: how many at most, 1 to 1,000.
+
+    Raises:
+        VectorError: the vector has another shape, is not finite, or has no cosine.
+        SettingsError: the limit is out of range.
+    """
+    return await _nearest(session, _checked(vector), limit)
+
+
+async def like(session: AsyncSession, node_id: str, *, limit: int = 10) -> list[Hit]:
+    """Return the live memories of a scope that are nearest to one of its own, which is left out itself.
+
+    Raises:
+        UnknownMemoryError: the scope has no such memory, or it has no vector.
+        SettingsError: the limit is out of range.
+    """
+    found = (await session.execute(select(MemoryNode.embedding).where(MemoryNode.id == node_id))).first()
+    if found is None:
+        raise UnknownMemoryError(f"there is no memory {node_id!r} in this scope. Name one of this tenant's or user's")
+    if found.embedding is None:
+        raise UnknownMemoryError(f"the memory {node_id!r} has no vector to compare with. Search with a vector instead")
+    return await _nearest(session, found.embedding, limit, MemoryNode.id != node_id)
+
+
+async def _nearest(session: AsyncSession, vector: list[float], limit: int, *where: ColumnElement[bool]) -> list[Hit]:
+    if not 1 <= limit <= MAX_LIMIT:
+        raise SettingsError(f"the limit is {limit}. Needed: 1 to {MAX_LIMIT:,}")
+    asked = bindparam("vector", vector, type_=EmbeddingVector())
+    # Ordered by the score, not by the distance: no vector index serves that, so none can make the result inexact.
+    score = (1 - MemoryNode.embedding.op("<=>", return_type=Float)(asked)).label("score")
+    live = [MemoryNode.deleted_at.is_(None), or_(MemoryNode.expiry.is_(None), MemoryNode.expiry > func.now())]
+    statement = (
+        select(MemoryNode, score)
+        .where(MemoryNode.embedding.is_not(None), *live, *where)
+        .order_by(score.desc(), MemoryNode.id)
+        .limit(limit)
+    )
+    try:
+        rows = (await session.execute(statement)).all()
+    except DBAPIError as error:
+        if "different vector dimensions" not in str(error):
+            raise
+        raise VectorError(
+            f"the vector has {len(vector)} dimensions, the memories of this database have another number "
+            f"({driver_error(error)}). Embed the question with the model that embedded the memories"
+        ) from error
+    return [Hit(min(1.0, max(-1.0, found)), memory) for memory, found in rows]
+
+
+def _checked(vector: ArrayLike) -> list[float]:
+    try:
+        array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise VectorError(f"the vector cannot be read as numbers: {error}. Needed: shape (D,)") from error
+    if array.ndim == 2 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 1 or not array.size:
+        raise VectorError(f"the vector has shape {array.shape}. Needed: (D,) or (1, D), one vector")
+    if not np.isfinite(array).all():
+        raise VectorError("the vector holds NaN or infinity. Needed: finite numbers")
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(np.dot(array, array))
+    if not 0 < square < float("inf"):
+        raise VectorError("the vector has no cosine: its length is zero or out of range. Normalise it")
+    result: list[float] = array.tolist()
+    return result

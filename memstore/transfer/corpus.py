@@ -1,0 +1,167 @@
+"""A file corpus: `corpus/nodes.json` and `vectors/nodes.npy`, row i of the vectors belonging to node i."""
+
+from __future__ import annotations
+
+import codecs
+import mmap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from msgspec import DecodeError, Raw, ValidationError
+from msgspec.json import decode as decode_json
+
+from ..errors import CorpusError
+from .node import NodeProblem, decode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NODES = "corpus/nodes.json"
+VECTORS = "vectors/nodes.npy"
+SHOWN_PROBLEMS = 20
+CHUNK = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """An opened corpus. Both files are memory-mapped: what is held is where each node begins, not what is in it."""
+
+    folder: Path
+    nodes: Sequence[Raw]
+    vectors: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def rows(self, start: int, places: Sequence[int]) -> list[tuple[Any, ...]]:
+        """Return the nodes at `places` after `start`, each as its columns and last its vector, shape (D,)."""
+        indexes = [start + place for place in places]
+        vectors = self.vectors[indexes]
+        return [(*decode(self.nodes[index])[1], vector) for index, vector in zip(indexes, vectors, strict=True)]
+
+
+def open_corpus(folder: Path) -> Corpus:
+    """Open a corpus and check what can be seen without reading all of it.
+
+    Raises:
+        CorpusError: a file is missing, is not what it should be, or the two do not fit together.
+    """
+    nodes = _open_nodes(folder / NODES)
+    vectors = _open_vectors(folder / VECTORS)
+    if len(vectors) != len(nodes):
+        raise CorpusError(
+            f"{folder}: {NODES} has {len(nodes):,} nodes and {VECTORS} has {len(vectors):,} rows. "
+            "Needed: as many, row i belonging to node i"
+        )
+    return Corpus(folder, nodes, vectors)
+
+
+def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[[int], None]) -> list[str]:
+    """Check every node and every vector, so that an import finds nothing to stumble over half way. Return all ids.
+
+    `on_checked` is called with the number of nodes that were checked since the last call.
+
+    Raises:
+        CorpusError: something would be refused; up to 20 problems are named by index, id and field.
+    """
+    if corpus.vectors.shape[1] != embedding_dim:
+        raise CorpusError(
+            f"{corpus.folder / VECTORS} has vectors of {corpus.vectors.shape[1]} dimensions, this database holds "
+            f"{embedding_dim}. Embed the corpus with the model of this database, or import it into another"
+        )
+    problems: list[str] = []
+    total = 0
+    first_index: dict[str, int] = {}
+    for start in range(0, len(corpus), CHUNK):
+        stop = min(start + CHUNK, len(corpus))
+        bad_vectors = _bad_vectors(corpus.vectors[start:stop])
+        for index in range(start, stop):
+            id_: str | None = None
+            found: list[NodeProblem] = []
+            try:
+                id_, _ = decode(corpus.nodes[index])
+                if first_index.setdefault(id_, index) != index:
+                    found.append(NodeProblem("id", f"the same as that of node {first_index[id_]}, needed: unique ids"))
+            except NodeProblem as problem:
+                found.append(problem)
+            if index - start in bad_vectors:
+                found.append(NodeProblem("vector", bad_vectors[index - start]))
+            for each in found:
+                total += 1
+                if len(problems) < SHOWN_PROBLEMS:
+                    problems.append(
+                        f"node {index} (id {id_ or _id_of(corpus.nodes[index])}): {each.field}: {each.message}"
+                    )
+        on_checked(stop - start)
+    if total:
+        raise CorpusError(
+            f"{corpus.folder}: {total:,} problem{'s' if total > 1 else ''}, nothing was written", problems, total=total
+        )
+    return list(first_index)
+
+
+def _open_nodes(path: Path) -> list[Raw]:
+    try:
+        with path.open("rb") as file:
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}. Needed: a JSON array of nodes") from error
+    except ValueError as error:  # mmap refuses an empty file
+        raise CorpusError(f"{path} is empty. Needed: a JSON array of nodes") from error
+    if mapped[:3].tobytes() == codecs.BOM_UTF8:
+        mapped = mapped[3:]  # the mark that some editors put before UTF-8
+    try:
+        nodes = decode_json(mapped, type=list[Raw])
+    except ValidationError as error:
+        raise CorpusError(f"{path} holds JSON, but not an array: {error}. Needed: an array of nodes") from error
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise CorpusError(f"{path} is not JSON: {error}. Needed: a JSON array of nodes") from error
+    if not nodes:
+        raise CorpusError(f"{path} holds an empty array. Needed: at least one node")
+    return nodes
+
+
+def _open_vectors(path: Path) -> NDArray[np.float32]:
+    try:
+        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: {error.strerror or error}. Needed: a NumPy file of float32, shape (N, D)"
+        ) from error
+    except (ValueError, EOFError) as error:
+        raise CorpusError(f"{path} is not a NumPy array file: {error}. Needed: float32, shape (N, D)") from error
+    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
+        found = f"{vectors.dtype}, shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "an archive"
+        raise CorpusError(f"{path} holds {found}. Needed: float32, shape (N, D)")
+    return vectors
+
+
+def _bad_vectors(vectors: NDArray[np.float32]) -> dict[int, str]:
+    """Return, for each row without a cosine, its place and why. pgvector adds up squares in single precision too."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+    suspects = np.flatnonzero(~((squares > 0) & (squares < np.inf)))
+    return {int(row): _why_no_cosine(vectors[row]) for row in suspects}
+
+
+def _why_no_cosine(vector: NDArray[np.float32]) -> str:
+    if np.isnan(vector).any():
+        return f"found NaN in dimension {int(np.isnan(vector).argmax())}, needed: finite numbers"
+    if np.isinf(vector).any():
+        return f"found infinity in dimension {int(np.isinf(vector).argmax())}, needed: finite numbers"
+    if not vector.any():
+        return "found only zeros, which have no cosine"
+    return "found a length outside the range of single precision, which has no cosine; normalise it"
+
+
+def _id_of(raw: Raw) -> str:
+    try:
+        node = decode_json(raw)
+    except (DecodeError, UnicodeDecodeError):
+        return "unreadable"
+    found = node.get("id") if isinstance(node, dict) else None
+    return str(found)[:60] if found is not None else "missing"

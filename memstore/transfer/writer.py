@@ -1,0 +1,190 @@
+"""Writing nodes of one owner: COPY into a temporary table, then INSERT what is not there yet."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+from msgspec import json
+from pgvector.asyncpg import register_vector
+from sqlalchemy import text
+
+from ..database import explained, open_connection
+from ..errors import MemstoreError
+from ..store import check_owner
+from .node import COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from uuid import UUID
+
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    Row = tuple[Any, ...]
+
+_STAGED = (*COLUMNS, "embedding")
+_LISTED = ", ".join(_STAGED)
+_VALUES = ", ".join("coalesce(created_at, now())" if column == "created_at" else column for column in _STAGED)
+_ID, _METADATA = COLUMNS.index("id"), COLUMNS.index("metadata")
+_ATTEMPTS = 5
+
+_CREATE_STAGING = f"""
+    CREATE TEMPORARY TABLE memstore_staging ON COMMIT DELETE ROWS AS
+        SELECT {_LISTED} FROM memstore.memory_nodes WITH NO DATA;
+    CREATE TEMPORARY TABLE memstore_ids (n integer, id text, own_id text) ON COMMIT DELETE ROWS
+"""
+
+_INSERT = f"""
+    INSERT INTO memstore.memory_nodes (tenant_id, user_id, {_LISTED})
+    SELECT $1, $2, {_VALUES} FROM memstore_staging
+    ON CONFLICT (tenant_id, id) DO NOTHING
+"""
+
+# A node that was given an id of its own keeps it, also when whoever had the original id has since deleted theirs.
+_FATES = """
+    SELECT i.n, m.user_id IS NOT DISTINCT FROM $2 AS mine
+    FROM memstore_ids AS i JOIN memstore.memory_nodes AS m ON m.tenant_id = $1 AND m.id = i.id
+    UNION ALL
+    SELECT i.n, true
+    FROM memstore_ids AS i JOIN memstore.memory_nodes AS m ON m.tenant_id = $1 AND m.id = i.own_id
+    WHERE m.user_id IS NOT DISTINCT FROM $2
+"""
+
+
+class Fate(IntEnum):
+    """What is known of a node before it is written: nobody has its id, somebody else has it, or it is there already."""
+
+    ABSENT = 0
+    TAKEN = 1
+    MINE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What became of a batch; `renamed` counts those of the inserted that got an id of their own."""
+
+    inserted: int
+    already_there: int
+    renamed: int
+
+    @classmethod
+    def foreseen(cls, fates: Sequence[int]) -> Batch:
+        """Return what becomes of a batch if nobody else writes meanwhile."""
+        already_there = sum(fate == Fate.MINE for fate in fates)
+        renamed = sum(fate == Fate.TAKEN for fate in fates)
+        return cls(len(fates) - already_there, already_there, renamed)
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """A connection that writes to one owner's memory."""
+
+    _connection: asyncpg.Connection
+    _tenant_id: UUID
+    _user_id: UUID | None
+    embedding_dim: int
+
+    async def fates(self, ids: Sequence[str]) -> bytearray:
+        """Return the `Fate` of each node by its id, in their order. Changes nothing."""
+        fates = bytearray(len(ids))
+        async with self._connection.transaction():
+            await self._set_tenant()
+            # One pass over the tenant's rows, whatever the planner makes of a temporary table without statistics: a
+            # nested loop over the wrong index would make one pass for each id.
+            await self._connection.execute("SET LOCAL enable_nestloop = off")
+            numbered = ((n, id_, self._own_id(id_)) for n, id_ in enumerate(ids))
+            await self._connection.copy_records_to_table("memstore_ids", records=numbered)
+            for n, mine in await self._connection.fetch(_FATES, self._tenant_id, self._user_id):
+                fates[n] = max(fates[n], Fate.MINE if mine else Fate.TAKEN)
+        return fates
+
+    async def write(
+        self, ids: Sequence[str], fates: Sequence[int], read: Callable[[Sequence[int]], list[Row]]
+    ) -> Batch:
+        """Insert the nodes of a batch that are not there yet, in one transaction.
+
+        Args:
+            ids: the ids of the batch.
+            fates: what was known of them.
+            read: returns the rows at given places of the batch.
+
+        Raises:
+            MemstoreError: others keep writing and deleting the same nodes; the batch was rolled back.
+        """
+        for _ in range(_ATTEMPTS):
+            places = [place for place, fate in enumerate(fates) if fate != Fate.MINE]
+            rows = [
+                self._renamed(row) if fates[n] == Fate.TAKEN else row
+                for n, row in zip(places, read(places), strict=True)
+            ]
+            if not rows or await self._insert(rows):
+                return Batch.foreseen(fates)
+            fates = await self.fates(ids)  # another import got in between since this was asked
+        raise MemstoreError(
+            f"a batch of {len(ids)} nodes was rolled back {_ATTEMPTS} times: others write or delete the same nodes. "
+            "Batches before it are written; run the import again"
+        )
+
+    async def _insert(self, rows: Sequence[Row]) -> bool:
+        """Insert all of `rows`, or none and return False when some of them are there by now."""
+        transaction = self._connection.transaction()
+        await transaction.start()
+        try:
+            await self._set_tenant()
+            await self._connection.copy_records_to_table("memstore_staging", records=rows, columns=_STAGED)
+            tag = await self._connection.execute(_INSERT, self._tenant_id, self._user_id)
+        except asyncpg.DeadlockDetectedError:
+            await transaction.rollback()
+            return False
+        except BaseException:
+            await transaction.rollback()
+            raise
+        if tag != f"INSERT 0 {len(rows)}":
+            await transaction.rollback()
+            return False
+        await transaction.commit()
+        return True
+
+    def _own_id(self, id_: str) -> str:
+        """Return the id that a node gets where somebody else in the tenant has its own."""
+        named = f"{self._user_id or self._tenant_id}:{id_}"
+        return f"mem_{hashlib.sha256(named.encode()).hexdigest()[:16]}"
+
+    def _renamed(self, row: Row) -> Row:
+        values = list(row)
+        values[_METADATA] = json.encode(json.decode(row[_METADATA]) | {"source_id": row[_ID]}).decode()
+        values[_ID] = self._own_id(row[_ID])
+        return tuple(values)
+
+    async def _set_tenant(self) -> None:
+        await self._connection.execute(f"SET LOCAL memstore.tenant_id = '{self._tenant_id}'")
+
+
+@asynccontextmanager
+async def open_writer(engine: AsyncEngine, tenant_id: UUID, user_id: UUID | None) -> AsyncIterator[Writer]:
+    """Open a writer for an owner that exists.
+
+    Raises:
+        UnknownTenantError, UnknownUserError: it does not.
+    """
+    async with open_connection(engine) as connection:
+        with explained(engine.url):
+            await connection.execute(text(f"SET LOCAL memstore.tenant_id = '{tenant_id}'"))
+            await check_owner(connection, tenant_id, user_id)
+            dim = await connection.scalar(text("SELECT value::int FROM memstore.settings WHERE key = 'embedding_dim'"))
+            schema = await connection.scalar(
+                text("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'")
+            )
+            await connection.commit()
+            # Binary vectors need a codec that SQLAlchemy's own vectors, sent as text, do not expect on this connection:
+            # it leaves the pool, and is closed in the end.
+            raw = await connection.get_raw_connection()
+            driver: asyncpg.Connection = raw.driver_connection
+            raw.detach()
+            await register_vector(driver, schema=schema)
+            await driver.execute(_CREATE_STAGING)
+            yield Writer(driver, tenant_id, user_id, dim)
