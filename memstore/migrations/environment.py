@@ -163,7 +163,7 @@ class Plan:
     @property
     def current(self) -> str:
         """The step under way, for messages."""
-        return str(self._todo[0]) if self._todo else "nothing"
+        return self._todo[0].short_log if self._todo else "nothing"
 
     def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield what is left to do; Alembic asks for this at each attempt."""

@@ -52,10 +52,11 @@ async def migration_connection(engine: AsyncEngine, settings: Settings) -> Async
     await _acquire_in_process(deadline, settings.migration_wait_s)
     try:
         async with open_connection(engine) as connection:
-            # Transactions must be ours to begin and end, whatever the engine's own isolation level is.
-            await connection.execution_options(isolation_level="READ COMMITTED")
+            await connection.execution_options(isolation_level="AUTOCOMMIT")
             await connection.run_sync(check_requirements)
             await _acquire_in_database(connection, deadline, settings.migration_wait_s)
+            # From here on transactions are the migration's, whatever the engine's own isolation level is.
+            await connection.execution_options(isolation_level="READ COMMITTED")
             before = await connection.scalar(text("SHOW lock_timeout"))
             try:
                 await _set_lock_timeout(connection, f"{settings.lock_timeout_ms}ms")
@@ -83,8 +84,8 @@ async def _acquire_in_process(deadline: float, wait_s: float) -> None:
 
 
 async def _acquire_in_database(connection: AsyncConnection, deadline: float, wait_s: float) -> None:
-    # Polled, with no transaction open in between: a session blocked in pg_advisory_lock holds a snapshot that
-    # CREATE INDEX CONCURRENTLY of the holder waits for, and the two end in a deadlock.
+    # Polled, in autocommit: a session blocked in pg_advisory_lock holds a snapshot that CREATE INDEX CONCURRENTLY of
+    # the holder waits for, and the two end in a deadlock.
     while True:
         acquired = await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
         await connection.commit()

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from memstore.database import create_engine
+from memstore.errors import MigrationError, ServerUnreachableError
+from memstore.migrations import downgrade, status, upgrade
+from memstore.settings import Settings
+from tests.support import dump
+
+PATIENT = Settings(lock_timeout_ms=50, lock_retries=20)
+IMPATIENT = Settings(lock_timeout_ms=50, lock_retries=1)
+
+
+async def test_a_busy_table_is_tried_again_until_it_is_free(engine: AsyncEngine, url: URL) -> None:
+    reader = create_engine(url)
+    async with reader.connect() as connection:
+        await connection.execute(text("SELECT FROM memstore.memory_nodes"))
+        migrating = asyncio.create_task(downgrade(engine, "-1", settings=PATIENT))
+        await asyncio.sleep(0.5)
+        assert not migrating.done()
+        await connection.rollback()
+        result = await migrating
+    await reader.dispose()
+    assert [step.revision for step in result.steps] == ["0004_memory_nodes"]
+    assert (await status(engine)).current == "0003_agents_sessions"
+
+
+async def test_giving_up_names_who_is_in_the_way_and_keeps_the_steps_before(engine: AsyncEngine, url: URL) -> None:
+    reader = create_engine(url, application_name="long report")
+    async with reader.connect() as connection:
+        await connection.execute(text("SELECT FROM memstore.settings"))
+        pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        with pytest.raises(MigrationError, match="downgrade 0001_foundation -> : no lock within 50 ms, 2 times") as raised:
+            await downgrade(engine, "base", settings=IMPATIENT)
+        assert f"pid {pid} (long report, idle in transaction)" in str(raised.value)
+    await reader.dispose()
+    assert (await status(engine)).current == "0001_foundation"
+    await upgrade(engine)
+    assert (await status(engine)).pending == ()
+
+
+async def test_a_relative_target_is_counted_from_where_the_run_began(engine: AsyncEngine, url: URL) -> None:
+    """-4 is four steps in all, also for an attempt that finds three of them taken."""
+    reader = create_engine(url)
+    async with reader.connect() as connection:
+        await connection.execute(text("SELECT FROM memstore.settings"))
+        migrating = asyncio.create_task(downgrade(engine, "-4", settings=PATIENT))
+        while (await status(engine)).current != "0001_foundation":
+            await asyncio.sleep(0.02)
+        await connection.rollback()
+        assert len((await migrating).steps) == 4
+    await reader.dispose()
+
+
+async def test_the_lock_timeout_of_a_pooled_connection_is_put_back(url: URL) -> None:
+    engine = create_engine(url, pool_size=1, max_overflow=0)
+    async with engine.begin() as connection:
+        await connection.execute(text("SET lock_timeout = '7s'"))
+    await upgrade(engine, settings=PATIENT)
+    async with engine.connect() as connection:
+        assert await connection.scalar(text("SHOW lock_timeout")) == "7s"
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        assert await connection.scalar(text(locks)) == 0
+    await engine.dispose()
+
+
+async def test_a_terminated_runner_is_followed_by_one_that_finishes(engine: AsyncEngine, url: URL) -> None:
+    expected = dump(url)
+    reader = create_engine(url)
+    async with reader.connect() as connection:
+        await connection.execute(text("SELECT FROM memstore.memory_nodes"))
+        migrating = asyncio.create_task(downgrade(url, "base", settings=Settings(lock_timeout_ms=60_000)))
+        await _terminate_blocked_runner(engine)
+        with pytest.raises(ServerUnreachableError, match="connection .* was lost: .*terminating connection"):
+            await migrating
+    await reader.dispose()
+    assert dump(url) == expected
+    await downgrade(engine, "base")
+    await upgrade(engine, embedding_dim=4)
+    assert dump(url) == expected
+
+
+async def _terminate_blocked_runner(engine: AsyncEngine) -> None:
+    terminate = """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE application_name = 'memstore db' AND wait_event_type = 'Lock' AND datname = current_database()
+    """
+    terminated = None
+    while not terminated:  # a connection each time: within one transaction pg_stat_activity stands still
+        async with engine.connect() as connection:
+            terminated = await connection.scalar(text(terminate))
