@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 
@@ -26,7 +28,7 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL
 
-    Completed = subprocess.CompletedProcess[str]
+Completed = subprocess.CompletedProcess[str]
 
 MAJORS = (18, 16)
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +55,7 @@ class Server:
         shutil.rmtree(self.folder)
 
     def execute(self, *statements: str) -> None:
-        asyncio.run(self._execute(*statements))
+        run_in_thread(self._execute(*statements))
 
     async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(raw_dsn(self.url))
@@ -71,13 +73,20 @@ class Server:
             if embedding_dim not in self._templates:
                 self._templates[embedding_dim] = f"template_{embedding_dim}"
                 self.execute(f"CREATE DATABASE template_{embedding_dim}")
-                asyncio.run(upgrade(self.url.set(database=f"template_{embedding_dim}"), embedding_dim=embedding_dim))
+                url = self.url.set(database=f"template_{embedding_dim}")
+                run_in_thread(upgrade(url, embedding_dim=embedding_dim))
             template = self._templates[embedding_dim]
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url.set(database=name)
 
     def drop_database(self, url: URL) -> None:
         self.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+
+def run_in_thread(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine to its end from wherever this is called, also from within a test's own event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()
 
 
 def raw_dsn(url: URL) -> str:

@@ -36,7 +36,9 @@ async def test_giving_up_names_who_is_in_the_way_and_keeps_the_steps_before(engi
     async with reader.connect() as connection:
         await connection.execute(text("SELECT FROM memstore.settings"))
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
-        with pytest.raises(MigrationError, match="downgrade 0001_foundation -> : no lock within 50 ms, 2 times") as raised:
+        with pytest.raises(
+            MigrationError, match="downgrade 0001_foundation -> : no lock within 50 ms, 2 times"
+        ) as raised:
             await downgrade(engine, "base", settings=IMPATIENT)
         assert f"pid {pid} (long report, idle in transaction)" in str(raised.value)
     await reader.dispose()
