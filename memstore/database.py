@@ -131,7 +131,9 @@ def explain(error: BaseException, url: URL) -> MemstoreError | None:
         case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
             return ServerUnreachableError(f"{where} takes no connections now: {cause}. Try again, or check its log")
         case asyncpg.PostgresConnectionError() | asyncpg.AdminShutdownError() | asyncpg.CrashShutdownError():
-            return ServerUnreachableError(f"the connection to {where} was lost: {cause}. Run it again, or check its log")
+            return ServerUnreachableError(
+                f"the connection to {where} was lost: {cause}. Run it again, or check its log"
+            )
         case OSError() | TimeoutError():
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else (str(cause) or "timed out")
             return ServerUnreachableError(f"no server answers at {where}: {reason}. Start it, or correct DATABASE_URL")
