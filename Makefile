@@ -50,7 +50,7 @@ bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python benchmarks/import_time.py
 
 build: .venv/installed ## Build the wheel and the source distribution into dist/
-	$(BIN)/python -m build
+	$(BIN)/python -m hatchling build
 
 clean: ## Remove what make made: environments, builds and the demo's database
 	rm -rf .venv .venv-lowest .memstore dist

@@ -10,14 +10,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from sqlalchemy import select
 
 from memstore import create_engine, tenant_session
 from memstore.cli.common import out
 from memstore.cli.importing import describe, progress_bar
 from memstore.cli.search import print_hits
 from memstore.migrations import upgrade
-from memstore.models import User
 from memstore.store import NewUser, create_user, search
 from memstore.transfer import import_corpus
 
@@ -33,10 +31,8 @@ async def main() -> None:
     out.print(", ".join(step.revision for step in migrated.steps) or "nothing to do: the database is at head")
 
     out.rule("[bold]2. a user")
-    async with engine.connect() as connection:
-        known = (await connection.execute(select(User.id, User.tenant_id).where(User.email == INES.email))).first()
-    user_id, tenant_id = known or await create_user(engine, INES)
-    out.print(f"{INES.email} is {user_id}{' (known from before)' if known else ''}")
+    user_id, tenant_id = await create_user(engine, INES, exist_ok=True)
+    out.print(f"{INES.email} is {user_id}{'' if user_id == INES.id else ' (known from before)'}")
 
     out.rule("[bold]3. her memories")
     with progress_bar() as on_progress:

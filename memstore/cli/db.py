@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import UTC
 from typing import Annotated
 
 import typer
@@ -61,9 +62,11 @@ def status(as_json: JsonOption = False) -> None:
     out.print(f"embeddings  {f'{found.embedding_dim} dimensions' if found.embedding_dim else '-'}")
     out.print(f"server      PostgreSQL {found.server_version}, pgvector {found.vector_version or 'not installed'}")
     if found.history:
-        table = Table("revision", "direction", "by", "at", "took", "memstore", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
+        for name in ("revision", "direction", "by", "at (UTC)", "took", "memstore"):
+            table.add_column(name, no_wrap=True)
         for step in found.history:
-            when = step.applied_at.strftime("%Y-%m-%d %H:%M:%S %Z")
+            when = step.applied_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
             took = f"{step.duration_ms} ms"
             table.add_row(step.revision, step.direction, escape(step.applied_by), when, took, step.package_version)
         out.print()

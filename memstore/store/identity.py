@@ -92,17 +92,21 @@ async def create_tenant(engine: AsyncEngine, tenant: NewTenant) -> UUID:
     return tenant.id
 
 
-async def create_user(engine: AsyncEngine, user: NewUser) -> tuple[UUID, UUID]:
+async def create_user(engine: AsyncEngine, user: NewUser, *, exist_ok: bool = False) -> tuple[UUID, UUID]:
     """Make a user and, where it is new, their tenant. Return the ids of the user and of the tenant.
+
+    With `exist_ok`, a user of that email who is there already is returned as they are.
 
     Raises:
         IdentityConflictError: a user of that email exists already, or several tenants have that name.
     """
     async with _changing(engine) as connection:
-        known = select(User.id).where(User.auth_provider == LOCAL, User.external_id == user.email)
-        found = (await connection.scalars(known)).first()
+        known = select(User.id, User.tenant_id).where(User.auth_provider == LOCAL, User.external_id == user.email)
+        found = (await connection.execute(known)).first()
+        if found is not None and exist_ok:
+            return found.id, found.tenant_id
         if found is not None:
-            raise IdentityConflictError(f"there is a user {user.email!r} already, their id is {found}")
+            raise IdentityConflictError(f"there is a user {user.email!r} already, their id is {found.id}")
         if user.tenant is not None:
             namesakes = (await connection.scalars(_tenants(user.tenant))).all()
             if len(namesakes) > 1:
