@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from sqlalchemy import event, text
@@ -17,9 +19,9 @@ from .models import Tenant, TenantOwned, User, UserOwned
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ClauseElement, Connection
     from sqlalchemy.ext.asyncio import AsyncEngine
-    from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
+    from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
 
 
 @asynccontextmanager
@@ -31,7 +33,8 @@ async def tenant_session(
     It is one transaction: committed when the block ends, rolled back when it raises. `memstore.tenant_id` is set with
     SET LOCAL at the start of each transaction, so a pooled connection takes nothing along to the next tenant. Row level
     security then applies to roles that do not own the tables (`memstore db grant ROLE`); for an owner, which PostgreSQL
-    exempts, the session adds the tenant to each ORM query itself. Raw SQL as an owner is the one thing not confined.
+    exempts, the session adds the tenant to each ORM query and checks each row it writes by itself. As an owner, SQL
+    that is not of the ORM, and INSERT from a SELECT, are not confined: let applications connect as a role of their own.
 
     Args:
         engine: an async engine on asyncpg, see `memstore.create_engine`.
@@ -57,34 +60,57 @@ def _confine(session: Session, tenant: UUID, user: UUID | None) -> None:
         connection.execute(text(f"SET LOCAL memstore.tenant_id = '{tenant}'"))
 
     def narrow(state: ORMExecuteState) -> None:
+        criteria = [
+            with_loader_criteria(TenantOwned, lambda row: row.tenant_id == tenant, include_aliases=True),
+            with_loader_criteria(User, User.tenant_id == tenant, include_aliases=True),
+            with_loader_criteria(Tenant, Tenant.id == tenant, include_aliases=True),
+        ]
+        if user is not None:
+            criteria.append(with_loader_criteria(UserOwned, lambda row: row.user_id == user, include_aliases=True))
+        if state.is_insert or state.is_update:
+            _check_statement(state, tenant, user)
         if state.is_select or state.is_update or state.is_delete:
-            criteria = [
-                with_loader_criteria(TenantOwned, lambda row: row.tenant_id == tenant, include_aliases=True),
-                with_loader_criteria(User, User.tenant_id == tenant, include_aliases=True),
-                with_loader_criteria(Tenant, Tenant.id == tenant, include_aliases=True),
-            ]
-            if user is not None:
-                criteria.append(with_loader_criteria(UserOwned, lambda row: row.user_id == user, include_aliases=True))
             state.statement = state.statement.options(*criteria)
 
-    def check_rows(flushed: Session, *_: Any) -> None:
-        for row in (*flushed.new, *flushed.dirty):
-            if isinstance(row, UserOwned) and user is not None and row.user_id is None:
+    def check_rows(flushed: Session, _context: UOWTransaction, _instances: object) -> None:
+        for row in (*flushed.new, *flushed.dirty, *flushed.deleted):
+            if isinstance(row, UserOwned) and user is not None and row in flushed.new and row.user_id is None:
                 row.user_id = user
-            _check(row, "user_id", user if isinstance(row, UserOwned) else None)
-            _check(row, "tenant_id", tenant if isinstance(row, TenantOwned | User) else None)
-            _check(row, "id", tenant if isinstance(row, Tenant) else None)
+            _check_values(type(row), vars(row), tenant, user)
 
     event.listen(session, "after_begin", set_tenant)
     event.listen(session, "do_orm_execute", narrow)
     event.listen(session, "before_flush", check_rows)
 
 
-def _check(row: object, attribute: str, expected: UUID | None) -> None:
-    found = vars(row).get(attribute)
-    if expected is not None and found is not None and _uuid(found, attribute) != expected:
+def _check_statement(state: ORMExecuteState, tenant: UUID, user: UUID | None) -> None:
+    """Check what an INSERT or UPDATE of whole statements writes: loader criteria narrow what is read, not that."""
+    if state.bind_mapper is None:
+        return
+    if state.parameters:
+        given = state.parameters if isinstance(state.parameters, Sequence) else [state.parameters]
+    else:
+        # An INSERT of several rows names its parameters tenant_id_m0, tenant_id_m1, ...
+        parameters = cast("ClauseElement", state.statement).compile().params.items()
+        given = [{re.sub(r"_m\d+$", "", name): value} for name, value in parameters]
+    for values in given:
+        _check_values(state.bind_mapper.class_, values, tenant, user)
+
+
+def _check_values(model: type, values: Mapping[str, Any], tenant: UUID, user: UUID | None) -> None:
+    if issubclass(model, TenantOwned | User):
+        _check(model, values, "tenant_id", tenant)
+    if issubclass(model, Tenant):
+        _check(model, values, "id", tenant)
+    if issubclass(model, UserOwned) and user is not None:
+        _check(model, values, "user_id", user)
+
+
+def _check(model: type, values: Mapping[str, Any], attribute: str, expected: UUID) -> None:
+    found = values.get(attribute)
+    if found is not None and _uuid(found, attribute) != expected:
         raise TenantScopeError(
-            f"a {type(row).__name__} with {attribute} {found} in the scope of {expected}. "
+            f"a {model.__name__} with {attribute} {found} in the scope of {expected}. "
             f"Leave {attribute} out, or open the scope it belongs to"
         )
 

@@ -55,7 +55,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), sa.Identity(always=True), nullable=False),
         sa.Column("revision", sa.String(255), nullable=False),
         sa.Column("direction", sa.Text(), nullable=False),
-        sa.Column("checksum", sa.Text(), comment="sha256 of the revision file, hex, line endings as \\n"),
+        sa.Column("checksum", sa.Text(), comment="sha256 of the revision file, hex, over its text with LF"),
         sa.Column("package_version", sa.String(50), nullable=False),
         sa.Column("applied_by", sa.Text(), server_default=sa.text("session_user"), nullable=False),
         sa.Column("applied_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),

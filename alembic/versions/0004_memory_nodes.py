@@ -23,10 +23,11 @@ FALSE = sa.text("false")
 EMPTY_OBJECT = sa.text("'{}'::jsonb")
 TIMESTAMP = sa.DateTime(timezone=True)
 
-# A tsvector holds at most 1 MiB: a longer text is kept whole and indexed as far as it fits.
+# A tsvector holds at most 1 MiB, in which a compound stands whole and in parts: a longer text is kept, but not indexed
+# beyond this many characters.
 SEARCH_VECTOR = (
     "to_tsvector('english'::regconfig, left(coalesce(human_content, '') || ' ' || coalesce(assistant_content, '')"
-    " || ' ' || coalesce(content, ''), 200000))"
+    " || ' ' || coalesce(content, ''), 100000))"
 )
 
 # In UTC a day has 24 hours, which makes adding one immutable.
@@ -74,6 +75,20 @@ CHANGES = (
     "decay_lambda importance_decay ui_source ai_generated user_confirmed expires_at deleted_at metadata embedding "
     "embedding_model created_at updated_at version"
 ).split()
+
+
+# The facts of a deleted agent stay as nobody's in particular, and would meet others of the same key there.
+RELEASE_KEYS = """
+CREATE FUNCTION memstore.release_keys() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    UPDATE memstore.memory_nodes SET key = NULL, metadata = metadata || jsonb_build_object('released_key', key)
+    WHERE tenant_id = OLD.tenant_id AND agent_id = OLD.id AND key IS NOT NULL;
+    RETURN OLD;
+END
+$$
+"""
 
 
 def upgrade() -> None:
@@ -185,6 +200,15 @@ def upgrade() -> None:
         f"WHEN (({before}) IS DISTINCT FROM ({after})) EXECUTE FUNCTION memstore.touch()"
     )
     op.enable_tenant_isolation("memory_nodes")
+    op.execute(RELEASE_KEYS)
+    op.execute(
+        "COMMENT ON FUNCTION memstore.release_keys() IS "
+        "'keeps the facts of a deleted agent, without their natural keys: those go to metadata.released_key'"
+    )
+    op.execute(
+        "CREATE TRIGGER release_keys BEFORE DELETE ON memstore.agents FOR EACH ROW "
+        "EXECUTE FUNCTION memstore.release_keys()"
+    )
 
 
 def _create_indexes() -> None:
@@ -228,4 +252,6 @@ def _create_indexes() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER release_keys ON memstore.agents")
+    op.execute("DROP FUNCTION memstore.release_keys()")
     op.drop_table("memory_nodes", schema="memstore")

@@ -37,7 +37,7 @@ def options(embedding_dim: int) -> dict[str, Any]:
         if isinstance(metadata_type, EmbeddingVector):
             return getattr(inspected_type, "dim", None) != embedding_dim
         if isinstance(metadata_type, EmbeddingBits):
-            return not isinstance(inspected_type, BIT) or inspected_type.length != embedding_dim
+            return not isinstance(inspected_type, BIT) or int(inspected_type.length or 1) != embedding_dim
         return None
 
     return {

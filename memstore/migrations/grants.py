@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _ROLE = text("""
     SELECT quote_ident(:role) AS quoted, r.rolsuper OR r.rolbypassrls AS bypasses,
-           pg_has_role(r.oid, (SELECT nspowner FROM pg_namespace WHERE nspname = :schema), 'USAGE') AS owns
+           pg_has_role(r.oid, (SELECT nspowner FROM pg_namespace WHERE nspname = :schema), 'MEMBER') AS owns
     FROM (SELECT) AS one LEFT JOIN pg_roles AS r ON r.rolname = :role
 """)
 

@@ -34,7 +34,7 @@ class LedgerEntry(Base):
     id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
     revision: Mapped[str_255]
     direction: Mapped[MigrationDirection]
-    checksum: Mapped[str | None] = mapped_column(comment="sha256 of the revision file, hex, line endings as \\n")
+    checksum: Mapped[str | None] = mapped_column(comment="sha256 of the revision file, hex, over its text with LF")
     package_version: Mapped[str_50]
     applied_by: Mapped[str] = mapped_column(server_default=text("session_user"))
     applied_at: Mapped[now]

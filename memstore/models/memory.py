@@ -36,10 +36,11 @@ from .vocabulary import (
     Urgency,
 )
 
-# A tsvector holds at most 1 MiB: beyond this many characters a text is kept whole, but no longer indexed.
+# A tsvector holds at most 1 MiB, in which a compound stands whole and in parts: a longer text is kept, but not indexed
+# beyond this many characters.
 SEARCH_VECTOR = (
     "to_tsvector('english'::regconfig, left(coalesce(human_content, '') || ' ' || coalesce(assistant_content, '')"
-    " || ' ' || coalesce(content, ''), 200000))"
+    " || ' ' || coalesce(content, ''), 100000))"
 )
 
 # In UTC a day has 24 hours, which makes adding one immutable.

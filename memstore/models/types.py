@@ -52,6 +52,10 @@ class EmbeddingBits(BIT):
     def __init__(self, length: int | None = None) -> None:
         super().__init__(length=length, varying=False)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
+        # Up to SQLAlchemy 2.0 asyncpg's own BitString comes through.
+        return lambda value: value if value is None or isinstance(value, str) else value.as_string()
+
 
 uuid_key = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))]
 str_50 = Annotated[str, mapped_column(String(50))]

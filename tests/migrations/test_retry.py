@@ -79,7 +79,7 @@ async def test_a_terminated_runner_is_followed_by_one_that_finishes(engine: Asyn
         await connection.execute(text("SELECT FROM memstore.memory_nodes"))
         migrating = asyncio.create_task(downgrade(url, "base", settings=Settings(lock_timeout_ms=60_000)))
         await _terminate_blocked_runner(engine)
-        with pytest.raises(ServerUnreachableError, match="connection .* was lost: .*terminating connection"):
+        with pytest.raises(ServerUnreachableError, match="connection .* was lost"):
             await migrating
     await reader.dispose()
     assert dump(url) == expected

@@ -33,7 +33,7 @@ async def assert_equal_to_source(engine: AsyncEngine, folder: Path, tenant_id: U
         for field in node.keys() - STAMPED:
             expected = _time(node[field]) if field in TIMES else node[field]
             if field == "cluster_confidence" and expected is not None:
-                expected = float(np.float32(expected))
+                expected = float(np.float32(node[field]))
             assert row[field] == expected, (node["id"], field)
         assert np.array_equal(np.array(row["numbers"], dtype=np.float32), vector), node["id"]
 

@@ -91,4 +91,5 @@ async def kill_when_written(engine: AsyncEngine, url: URL, folder: Path, user_id
 
 async def written(engine: AsyncEngine) -> int:
     async with engine.connect() as connection:
-        return (await connection.scalars(text("SELECT count(*) FROM memstore.memory_nodes"))).one()
+        count: int = (await connection.scalars(text("SELECT count(*) FROM memstore.memory_nodes"))).one()
+        return count
