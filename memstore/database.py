@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 # Parameters of libpq that asyncpg does not have, and those that SQLAlchemy's asyncpg dialect reads itself.
-_UNSUPPORTED = frozenset({"channel_binding", "gssencmode", "keepalives", "sslcompression"})
+_UNSUPPORTED = frozenset(
+    {"channel_binding", "fallback_application_name", "gssencmode", "keepalives", "requirepeer", "sslcompression"}
+)
 _SQLALCHEMYS = frozenset({"host", "port", "ssl", "prepared_statement_cache_size"})
 
 
@@ -48,7 +51,7 @@ def create_engine(url: URL | str, *, application_name: str = "memstore", **optio
         url = parse_database_url(url)
     if url.drivername == EMBEDDED:
         url = embedded.start(url.database or "")
-    if unsupported := sorted(_UNSUPPORTED & url.query.keys()):
+    if unsupported := sorted(name for name in url.query if name in _UNSUPPORTED or name.startswith("keepalives_")):
         raise SettingsError(f"asyncpg has no parameter {', '.join(unsupported)}. Remove it from the database URL")
     arguments: dict[str, Any] = {"server_settings": {"application_name": application_name}}
     arguments |= options.pop("connect_args", {})
@@ -104,7 +107,7 @@ def explained(url: URL) -> Iterator[None]:
     """Turn what drivers raise about servers, passwords, databases, rights and tables into a `MemstoreError`."""
     try:
         yield
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeError) as error:
         explanation = explain(error, url)
         if explanation is None:
             raise
@@ -121,9 +124,11 @@ def explain(error: BaseException, url: URL) -> MemstoreError | None:
                 f"{where} refused user {url.username!r}: {cause}. Check user and password in DATABASE_URL"
             )
         case asyncpg.InvalidCatalogNameError():
-            return DatabaseMissingError(f"{where}: {cause}. Run: createdb {url.database}")
+            return DatabaseMissingError(f"{where}: {cause}. Run: createdb {shlex.quote(url.database or '')}")
         case asyncpg.InsufficientPrivilegeError():
-            return PermissionDeniedError(f"{where}: {cause}. Run as the owner: memstore db grant {url.username}")
+            return PermissionDeniedError(
+                f"{where}: {cause}. Do it as the owner of the tables, or let the role in: memstore db grant ROLE"
+            )
         case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError():
             return SchemaMismatchError(
                 f"{where}: {cause}. Run: memstore db upgrade", found=None, needed="the tables of memstore"
@@ -134,6 +139,14 @@ def explain(error: BaseException, url: URL) -> MemstoreError | None:
             return ServerUnreachableError(
                 f"the connection to {where} was lost: {cause}. Run it again, or check its log"
             )
+        case asyncpg.UndefinedObjectError() if "configuration parameter" in str(cause):
+            return SettingsError(f"{where}: {cause}. Remove it from the database URL")
+        case asyncpg.InterfaceError() if isinstance(cause, ValueError):  # asyncpg's ClientConfigurationError
+            return SettingsError(f"{where}: {cause}. Correct the database URL")
+        case OSError() if cause.filename is not None:
+            return SettingsError(f"{cause.filename}: {cause.strerror}. Correct the database URL, which names it")
+        case UnicodeError():
+            return ServerUnreachableError(f"{where} has no host that can be looked up: {cause}. Correct DATABASE_URL")
         case OSError() | TimeoutError():
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else (str(cause) or "timed out")
             return ServerUnreachableError(f"no server answers at {where}: {reason}. Start it, or correct DATABASE_URL")
@@ -144,14 +157,14 @@ def driver_error(error: BaseException) -> BaseException:
     """Follow SQLAlchemy's wrappers down to what the driver raised."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, asyncpg.PostgresError | OSError | TimeoutError):
+        if isinstance(seen, asyncpg.PostgresError | asyncpg.InterfaceError | OSError | TimeoutError | UnicodeError):
             return seen
         seen = (seen.orig if isinstance(seen, DBAPIError) else None) or seen.__cause__ or seen.__context__
     return error
 
 
 def _seconds(text: str | tuple[str, ...]) -> float:
-    if not isinstance(text, str) or not text.isdigit() or text == "0":
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and int(text[:9])):
         raise SettingsError(f"connect_timeout is {text!r}. Needed: a whole number of seconds, such as 10")
     return float(text)
 

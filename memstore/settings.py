@@ -86,7 +86,13 @@ def parse_database_url(text: str) -> URL:
         raise SettingsError(f"the database URL cannot be parsed. Needed: {URL_FORMS}") from None
     if url.drivername not in ACCEPTED_DRIVERS:
         raise SettingsError(f"the database URL is for {url.drivername!r}. Needed: {URL_FORMS}")
+    if "@" in (url.host or ""):
+        raise SettingsError("the database URL has more than one @. Write those of a password as %40")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise SettingsError(f"the database URL names port {url.port}. Needed: 1 to 65535, such as 5432")
     query = dict(url.query)
+    if "sslpassword" in query:
+        raise SettingsError("the database URL has sslpassword, which would be shown. Use a key without a password")
     username, password = query.pop("user", None), query.pop("password", None)
     url = url.set(drivername=DRIVER, query=query)
     if isinstance(username, str) and url.username is None:
@@ -98,9 +104,11 @@ def parse_database_url(text: str) -> URL:
 
 def parse_embedding_dim(text: str, source: str) -> int:
     """Parse an embedding width, 1 to 16,000; `source` names where it came from in the error."""
-    dim = int(text) if text.isascii() and text.isdigit() else 0
+    dim = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MAX_EMBEDDING_DIM)) else 0
     if not 1 <= dim <= MAX_EMBEDDING_DIM:
-        raise SettingsError(f"{source} is {text!r}. Needed: a whole number from 1 to {MAX_EMBEDDING_DIM}, such as 1024")
+        raise SettingsError(
+            f"{source} is {text[:20]!r}. Needed: a whole number from 1 to {MAX_EMBEDDING_DIM}, such as 1024"
+        )
     return dim
 
 

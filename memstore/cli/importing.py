@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -64,7 +65,7 @@ def corpus(
     with progress_bar() as on_progress:
         result = asyncio.run(run(on_progress))
     if as_json:
-        print_json(result)
+        print_json(dataclasses.asdict(result) | {"rows_per_second": result.rows_per_second})
         return
     out.print(describe(result))
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import numpy as np
 import typer
 from rich.markup import escape
 
 from .. import store
-from ..errors import VectorError
 from ..migrations import verify_schema
+from ..npy import open_npy
 from ..scope import tenant_session
-from ..store import Hit
+from ..store import Hit, check_owner
 from .common import (
     JsonOption,
     TenantOption,
@@ -25,9 +24,6 @@ from .common import (
     print_json,
     resolve_owner,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def search(
@@ -47,11 +43,12 @@ def search(
         raise typer.BadParameter(f"found {found} of --vector and --like, needed: exactly one of them")
 
     async def run() -> list[Hit]:
-        asked = None if vector is None else _load(vector)
+        asked = None if vector is None else open_npy(vector, needed="a NumPy file with one vector, shape (D,)")
         async with database() as (engine, settings):
             await verify_schema(engine, embedding_dim=settings.embedding_dim)
             owner = await resolve_owner(engine, user_id, tenant_id)
             async with tenant_session(engine, owner, user_id) as session:
+                await check_owner(await session.connection(), owner, user_id)
                 if asked is not None:
                     return await store.search(session, asked, limit=limit)
                 return await store.like(session, str(like), limit=limit)
@@ -73,18 +70,6 @@ def print_hits(hits: list[Hit]) -> None:
         for text in (memory.human_content, memory.assistant_content, memory.content):
             if text:
                 out.print(f"        {escape(_shortened(text))}")
-
-
-def _load(path: Path) -> NDArray[np.generic]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except OSError as error:
-        raise VectorError(f"{path}: {error.strerror or error}. Needed: a NumPy file with one vector") from error
-    except (ValueError, EOFError) as error:
-        raise VectorError(f"{path} is not a NumPy array file: {error}. Needed: one vector, shape (D,)") from error
-    if not isinstance(array, np.ndarray):
-        raise VectorError(f"{path} is an archive. Needed: a NumPy file with one vector, shape (D,)")
-    return array
 
 
 def _as_dict(hit: Hit) -> dict[str, object]:

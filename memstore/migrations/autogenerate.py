@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy.dialects.postgresql import BIT
-
 from ..models import SCHEMA
 from ..models.types import EmbeddingBits, EmbeddingVector
 from .scripts import revisions
@@ -34,10 +32,11 @@ def options(embedding_dim: int) -> dict[str, Any]:
         inspected_type: TypeEngine[Any],
         metadata_type: TypeEngine[Any],
     ) -> bool | None:
+        # Which class a bit column is reflected as depends on the versions of SQLAlchemy and pgvector, its length not.
         if isinstance(metadata_type, EmbeddingVector):
-            return getattr(inspected_type, "dim", None) != embedding_dim
+            return bool(getattr(inspected_type, "dim", None) != embedding_dim)
         if isinstance(metadata_type, EmbeddingBits):
-            return not isinstance(inspected_type, BIT) or int(inspected_type.length or 1) != embedding_dim
+            return int(getattr(inspected_type, "length", None) or 0) != embedding_dim
         return None
 
     return {

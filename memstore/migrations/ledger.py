@@ -73,8 +73,8 @@ def record(context: MigrationContext, info: MigrationInfo, heads: Collection[str
 
 
 def read(connection: Connection) -> tuple[AppliedStep, ...]:
-    """Return the whole ledger, oldest first; empty where there is none yet."""
-    if not _has_ledger(connection):
+    """Return the whole ledger, oldest first; empty where there is none yet, or for a role that may not read it."""
+    if not _has_ledger(connection) or not connection.scalar(text(_MAY_READ)):
         return ()
     rows = connection.execute(
         select(
@@ -88,6 +88,9 @@ def read(connection: Connection) -> tuple[AppliedStep, ...]:
         ).order_by(LedgerEntry.id)
     )
     return tuple(AppliedStep(*row) for row in rows)
+
+
+_MAY_READ = "SELECT has_table_privilege('memstore.migration_ledger', 'SELECT')"
 
 
 def _has_ledger(connection: Connection | None) -> bool:

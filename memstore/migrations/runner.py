@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.util import CommandError
 
-from ..database import connecting
+from ..database import connecting, explained
 from ..errors import MigrationError
 from ..settings import Settings
 from .environment import Run
 from .lock import migration_connection
 from .scripts import make_config, revisions
+from .status import check_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,7 +107,10 @@ async def _run(
         connecting(target, application_name=APPLICATION_NAME) as engine,
         migration_connection(engine, run.settings) as connection,
     ):
-        await connection.run_sync(_command, step, revision, run)
+        with explained(engine.url):
+            await connection.run_sync(check_known)
+            await connection.rollback()
+            await connection.run_sync(_command, step, revision, run)
     return MigrationResult(tuple(run.steps))
 
 

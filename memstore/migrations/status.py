@@ -29,7 +29,7 @@ class MigrationStatus:
     head: the newest revision that this package ships.
     pending: what `upgrade` would run, in order.
     embedding_dim: the width of its embeddings, None when memstore is not installed there.
-    history: the ledger, oldest first.
+    history: the ledger, oldest first; empty for a role that may not read it.
     """
 
     current: str | None
@@ -79,17 +79,11 @@ def _status(connection: Connection) -> MigrationStatus:
 
 def _verify(connection: Connection, embedding_dim: int | None) -> None:
     current, needed, known = _current(connection), head(), revisions()
+    check_known(connection)
     if current is None:
         raise SchemaMismatchError(
             f"the tables of memstore are missing, revision {needed} is needed. Run: memstore db upgrade",
             found=None,
-            needed=needed,
-        )
-    if current not in known:
-        raise SchemaMismatchError(
-            f"the database is at {current}, which this version of memstore does not know; it needs {needed}. "
-            "Run: pip install --upgrade memstore",
-            found=current,
             needed=needed,
         )
     if current != needed:
@@ -101,6 +95,18 @@ def _verify(connection: Connection, embedding_dim: int | None) -> None:
             needed=needed,
         )
     check_embedding_dim(installed_embedding_dim(connection), embedding_dim)
+
+
+def check_known(connection: Connection) -> None:
+    """Raise `SchemaMismatchError` where a database is at a revision that this package does not ship."""
+    current, needed = _current(connection), head()
+    if current is not None and current not in revisions():
+        raise SchemaMismatchError(
+            f"the database is at {current}, which this version of memstore does not know; it needs {needed}. "
+            "Run: pip install --upgrade memstore",
+            found=current,
+            needed=needed,
+        )
 
 
 def _current(connection: Connection) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, FetchedValue, ForeignKey, MetaData, Text, text
@@ -34,7 +34,7 @@ class Base(DeclarativeBase):
     """Every model of memstore, all in the PostgreSQL schema `memstore`."""
 
     metadata = MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         str: Text(),
         datetime: DateTime(timezone=True),
         **{words: Vocabulary(words) for words in VOCABULARIES},

@@ -17,8 +17,9 @@ from sqlalchemy.types import TypeDecorator
 
 if TYPE_CHECKING:
     _TextDecorator = TypeDecorator[StrEnum]
+    _BitsDecorator = TypeDecorator[str]
 else:
-    _TextDecorator = TypeDecorator
+    _TextDecorator = _BitsDecorator = TypeDecorator
 
 
 class Vocabulary(_TextDecorator):
@@ -44,17 +45,15 @@ class EmbeddingVector(VECTOR):
     cache_ok = True
 
 
-class EmbeddingBits(BIT):
+class EmbeddingBits(_BitsDecorator):
     """`bit(N)` beside an `EmbeddingVector`: its `binary_quantize`, for ranking a tenant's rows by Hamming distance."""
 
+    impl = BIT
     cache_ok = True
 
-    def __init__(self, length: int | None = None) -> None:
-        super().__init__(length=length, varying=False)
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
         # Up to SQLAlchemy 2.0 asyncpg's own BitString comes through.
-        return lambda value: value if value is None or isinstance(value, str) else value.as_string()
+        return value if value is None or isinstance(value, str) else str(value.as_string())
 
 
 uuid_key = Annotated[UUID, mapped_column(primary_key=True, server_default=text("gen_random_uuid()"))]

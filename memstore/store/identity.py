@@ -125,6 +125,8 @@ async def tenant_of(engine: AsyncEngine, user_id: UUID) -> UUID:
     """
     async with open_connection(engine) as connection:
         with explained(engine.url):
+            # An application's role sees nobody before a tenant is set, and a person in the tenant of their own id.
+            await connection.execute(text(f"SET LOCAL memstore.tenant_id = '{user_id}'"))
             tenant_id = await connection.scalar(select(User.tenant_id).where(User.id == user_id))
     if tenant_id is None:
         raise _unknown_user(user_id)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy import ColumnElement, Float, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Float, bindparam, func, or_, select, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database import driver_error
@@ -80,11 +80,19 @@ async def _nearest(session: AsyncSession, vector: list[float], limit: int, *wher
     except DBAPIError as error:
         if "different vector dimensions" not in str(error):
             raise
-        raise VectorError(
-            f"the vector has {len(vector)} dimensions, the memories of this database have another number "
-            f"({driver_error(error)}). Embed the question with the model that embedded the memories"
-        ) from error
+        raise _other_width(vector, str(driver_error(error))) from error
+    if not rows:  # with nothing to compare with, pgvector has not compared the widths either
+        width = await session.scalar(text("SELECT value::int FROM memstore.settings WHERE key = 'embedding_dim'"))
+        if width != len(vector):
+            raise _other_width(vector, f"they have {width}")
     return [Hit(min(1.0, max(-1.0, found)), memory) for memory, found in rows]
+
+
+def _other_width(vector: list[float], found: str) -> VectorError:
+    return VectorError(
+        f"the vector has {len(vector)} dimensions, the memories of this database another number: {found}. "
+        "Embed the question with the model that embedded the memories"
+    )
 
 
 def _checked(vector: ArrayLike) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import mmap
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ import numpy as np
 from msgspec import DecodeError, Raw, ValidationError
 from msgspec.json import decode as decode_json
 
-from ..errors import CorpusError
-from .node import NodeProblem, decode
+from ..errors import CorpusError, VectorError
+from ..npy import open_npy
+from .node import NodeProblem, decode, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 NODES = "corpus/nodes.json"
 VECTORS = "vectors/nodes.npy"
 SHOWN_PROBLEMS = 20
+_HIGH, _LOW = rb"\\u[dD][89aAbB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_HALF_PAIR = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, rb"\\u[dD][89aAbB]..", _LOW))
 CHUNK = 2_000
 
 
@@ -119,24 +123,23 @@ def _open_nodes(path: Path) -> list[Raw]:
     except ValidationError as error:
         raise CorpusError(f"{path} holds JSON, but not an array: {error}. Needed: an array of nodes") from error
     except (DecodeError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path} is not JSON: {error}. Needed: a JSON array of nodes") from error
+        where = _half_pair(mapped) or str(error)
+        raise CorpusError(f"{path} is not JSON: {where}. Needed: a JSON array of nodes") from error
+    except RecursionError as error:
+        raise CorpusError(f"{path} is nested too deep to read. Needed: a JSON array of nodes") from error
     if not nodes:
         raise CorpusError(f"{path} holds an empty array. Needed: at least one node")
     return nodes
 
 
 def _open_vectors(path: Path) -> NDArray[np.float32]:
+    needed = "a NumPy file of float32, shape (N, D)"
     try:
-        vectors = np.load(path, mmap_mode="r", allow_pickle=False)
-    except OSError as error:
-        raise CorpusError(
-            f"{path}: {error.strerror or error}. Needed: a NumPy file of float32, shape (N, D)"
-        ) from error
-    except (ValueError, EOFError) as error:
-        raise CorpusError(f"{path} is not a NumPy array file: {error}. Needed: float32, shape (N, D)") from error
-    if not isinstance(vectors, np.ndarray) or vectors.dtype != np.float32 or vectors.ndim != 2:
-        found = f"{vectors.dtype}, shape {vectors.shape}" if isinstance(vectors, np.ndarray) else "an archive"
-        raise CorpusError(f"{path} holds {found}. Needed: float32, shape (N, D)")
+        vectors = open_npy(path, needed=needed, mapped=True)
+    except VectorError as error:
+        raise CorpusError(str(error)) from error
+    if vectors.dtype != np.float32 or vectors.ndim != 2:
+        raise CorpusError(f"{path} holds {vectors.dtype}, shape {vectors.shape}. Needed: {needed}")
     return vectors
 
 
@@ -158,10 +161,18 @@ def _why_no_cosine(vector: NDArray[np.float32]) -> str:
     return "found a length outside the range of single precision, which has no cosine; normalise it"
 
 
+def _half_pair(text: memoryview) -> str | None:
+    r"""Say where `text` has half of a UTF-16 pair, as strings cut in the middle of an emoji have: `\ud83d` alone."""
+    half = _HALF_PAIR.search(text)
+    return f"half of a UTF-16 pair, {half[0].decode()}, at byte {half.start():,}" if half else None
+
+
 def _id_of(raw: Raw) -> str:
     try:
         node = decode_json(raw)
-    except (DecodeError, UnicodeDecodeError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         return "unreadable"
     found = node.get("id") if isinstance(node, dict) else None
-    return str(found)[:60] if found is not None else "missing"
+    if found is None:
+        return "missing"
+    return found[:60] if isinstance(found, str) and found.isprintable() else shown(found)

@@ -71,7 +71,7 @@ async def import_corpus(
     All of it is checked before the first row is written. It is written in batches of `batch_size` nodes, each its own
     transaction, and a node that is there already is left as it is: an import that was killed is finished by running it
     again. Where somebody else in the tenant has memories of the same ids, this owner's get ids of their own, and keep
-    the original one as `metadata.source_id`. The files are only read.
+    the original one as `metadata.memstore_source_id`. The files are only read.
 
     Raises:
         CorpusError: the corpus cannot be imported as it is; nothing was written.

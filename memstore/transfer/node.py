@@ -92,6 +92,9 @@ COLUMNS = (
 
 _decoder = Decoder(Node)
 
+# asyncpg sends the first and the last moment of Python's datetime as -infinity and infinity.
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+
 
 def decode(raw: Raw) -> tuple[str, tuple[Any, ...]]:
     """Return a node's id, and its values in the order of COLUMNS, as asyncpg's COPY takes them.
@@ -148,17 +151,17 @@ def _parse(raw: Raw) -> tuple[Node, dict[str, Any]]:
         return _decoder.decode(raw), {}
     except ValidationError:
         return _parse_loosely(raw)  # an unknown key, which is kept, or a bad value, which is told with what was found
-    except (DecodeError, UnicodeDecodeError) as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NodeProblem("(whole node)", str(error)) from error
 
 
 def _parse_loosely(raw: Raw) -> tuple[Node, dict[str, Any]]:
     try:
         loose = decode_json(raw)
-    except (ValidationError, UnicodeDecodeError) as error:
+    except (ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise NodeProblem("(whole node)", str(error)) from error
     if not isinstance(loose, dict):
-        raise NodeProblem("(whole node)", f"found {_shown(loose)}, needed an object")
+        raise NodeProblem("(whole node)", f"found {shown(loose)}, needed an object")
     known = {key: value for key, value in loose.items() if key in Node.__struct_fields__}
     try:
         node = convert(known, Node)
@@ -175,7 +178,8 @@ def _explained(error: ValidationError, found: dict[str, Any]) -> NodeProblem:
         return NodeProblem(field, "missing, needed: text")
     if field in _VOCABULARIES:
         message = f"one of {', '.join(_VOCABULARIES[field])}"
-    return NodeProblem(field, f"found {_shown(found[field])}, needed: {message.replace('`', '')}")
+    needed = message.replace("`", "").removeprefix("Expected ").partition(", got ")[0]
+    return NodeProblem(field, f"found {shown(found[field])}, needed: {needed}")
 
 
 def _time(field: str, text: str | None) -> datetime | None:
@@ -183,17 +187,23 @@ def _time(field: str, text: str | None) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         needed = "needed: an ISO 8601 time such as 2026-11-20T09:00:00Z"
-        raise NodeProblem(field, f"found {_shown(text)}, {needed}") from error
+        raise NodeProblem(field, f"found {shown(text)}, {needed}") from error
+    if moment in _INFINITE:
+        raise NodeProblem(field, f"found {shown(text)}, which would become infinite, needed: null for never")
+    return moment
 
 
 def _refuse_nul(node: Node, extra: dict[str, Any]) -> None:
     values = {field: getattr(node, field) for field in node.__struct_fields__}
     for field, value in (values | extra).items():
         if _has_nul(field) or _has_nul(value):
-            raise NodeProblem(field, "found a NUL character, which PostgreSQL cannot store in text. Remove it")
+            raise NodeProblem(
+                field if field.isprintable() else shown(field),
+                "found a NUL character, which PostgreSQL cannot store in text. Remove it",
+            )
 
 
 def _has_nul(value: object) -> bool:
@@ -204,6 +214,7 @@ def _has_nul(value: object) -> bool:
     return isinstance(value, list) and any(map(_has_nul, value))
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value as a message may hold it: on one line, and not too long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

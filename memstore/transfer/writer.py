@@ -156,7 +156,7 @@ class Writer:
 
     def _renamed(self, row: Row) -> Row:
         values = list(row)
-        values[_METADATA] = json.encode(json.decode(row[_METADATA]) | {"source_id": row[_ID]}).decode()
+        values[_METADATA] = json.encode(json.decode(row[_METADATA]) | {"memstore_source_id": row[_ID]}).decode()
         values[_ID] = self._own_id(row[_ID])
         return tuple(values)
 
