@@ -56,6 +56,11 @@ async def tenant_session(
 
 def _confine(session: Session, tenant: UUID, user: UUID | None) -> None:
     def set_tenant(_session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
+        driver = connection.connection.dbapi_connection
+        if driver is None or connection.dialect.detect_autocommit_setting(driver):
+            raise TenantScopeError(
+                "the engine is in AUTOCOMMIT, where a tenant ends at once. Use one with transactions"
+            )
         # Not set_config(): only a SET LOCAL statement reaches the workers of a Citus cluster. A parsed UUID is safe.
         connection.execute(text(f"SET LOCAL memstore.tenant_id = '{tenant}'"))
 

@@ -344,6 +344,13 @@ async def test_a_scope_is_of_uuids(seeded: AsyncEngine) -> None:
                 pytest.fail("the scope was opened")
 
 
+async def test_an_engine_without_transactions_is_refused(seeded: AsyncEngine) -> None:
+    autocommit = seeded.execution_options(isolation_level="AUTOCOMMIT")
+    with pytest.raises(TenantScopeError, match="the engine is in AUTOCOMMIT"):
+        async with tenant_session(autocommit, ACME):
+            pytest.fail("a scope was opened")
+
+
 async def test_an_exception_rolls_back(seeded: AsyncEngine) -> None:
     before = await contents(seeded, ACME)
     with pytest.raises(ZeroDivisionError):
