@@ -28,10 +28,10 @@ demo: .venv/installed ## Migrate an embedded PostgreSQL, import the sample corpu
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed ## Run the tests, on every PostgreSQL that the wheel brings
-	$(BIN)/pytest -m 'not soak' $(PYTEST_FLAGS)
+	$(BIN)/pytest -m 'not soak' --numprocesses 2 $(PYTEST_FLAGS)
 
 test-lowest: .venv-lowest/installed ## Run the tests on the lowest versions that pyproject.toml allows
-	$(LOWEST)/pytest -m 'not soak' $(PYTEST_FLAGS)
+	$(LOWEST)/pytest -m 'not soak' --numprocesses 2 $(PYTEST_FLAGS)
 
 lint: .venv/installed ## Check style and types
 	$(BIN)/ruff check .

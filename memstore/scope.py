@@ -56,8 +56,8 @@ async def tenant_session(
 
 def _confine(session: Session, tenant: UUID, user: UUID | None) -> None:
     def set_tenant(_session: Session, _transaction: SessionTransaction, connection: Connection) -> None:
-        driver = connection.connection.dbapi_connection
-        if driver is None or connection.dialect.detect_autocommit_setting(driver):
+        driver: Any = connection.connection.dbapi_connection
+        if driver.autocommit:
             raise TenantScopeError(
                 "the engine is in AUTOCOMMIT, where a tenant ends at once. Use one with transactions"
             )
