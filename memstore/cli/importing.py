@@ -73,8 +73,11 @@ def corpus(
 @contextmanager
 def progress_bar() -> Iterator[Callable[[ImportProgress], None]]:
     """Show how far an import is: a bar on a terminal, nothing elsewhere."""
+    if not err.is_terminal:
+        yield lambda _: None
+        return
     columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err, disable=not err.is_terminal) as bar:
+    with Progress(*columns, console=err) as bar:
         tasks: dict[str, TaskID] = {}
 
         def on_progress(progress: ImportProgress) -> None:

@@ -150,6 +150,7 @@ async def check_owner(connection: AsyncConnection, tenant_id: UUID, user_id: UUI
 def as_sql(statements: Sequence[Insert]) -> str:
     """Return statements as a script for psql, in one transaction."""
     dialect = postgresql.dialect(paramstyle="named")  # type: ignore[no-untyped-call]
+    dialect._backslash_escapes = False  # as on servers since 9.1; up to SQLAlchemy 2.0 it takes one to find out
     texts = [str(each.compile(dialect=dialect, compile_kwargs={"literal_binds": True})) for each in statements]
     return "\n".join(["BEGIN;", *(f"{each};" for each in texts), "COMMIT;"])
 
