@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import asyncpg
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from . import embedded
@@ -22,7 +22,7 @@ from .errors import (
     ServerUnreachableError,
     SettingsError,
 )
-from .settings import EMBEDDED, parse_database_url
+from .settings import EMBEDDED, normalise, parse_database_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -47,8 +47,7 @@ def create_engine(url: URL | str, *, application_name: str = "memstore", **optio
         SettingsError: the URL cannot be used.
         ServerUnreachableError, MissingPackageError: from the embedded server.
     """
-    if isinstance(url, str):
-        url = parse_database_url(url)
+    url = parse_database_url(url) if isinstance(url, str) else normalise(url)
     if url.drivername == EMBEDDED:
         url = embedded.start(url.database or "")
     if unsupported := sorted(name for name in url.query if name in _UNSUPPORTED or name.startswith("keepalives_")):
@@ -62,13 +61,17 @@ def create_engine(url: URL | str, *, application_name: str = "memstore", **optio
         arguments["timeout"] = _seconds(query.pop("connect_timeout"))
     if query:
         arguments["dsn"] = f"postgresql://?{urlencode(query, doseq=True)}"  # asyncpg's own parser knows sslmode & co.
-    return create_async_engine(
-        url.difference_update_query(query.keys() | {"connect_timeout"}),
-        connect_args=arguments,
-        json_serializer=_to_json,
-        hide_parameters=True,  # memories are private: no error and no log repeats them
-        **options,
-    )
+    url = url.difference_update_query(query.keys() | {"connect_timeout"})
+    try:
+        return create_async_engine(
+            url,
+            connect_args=arguments,
+            json_serializer=_to_json,
+            hide_parameters=True,  # memories are private: no error and no log repeats them
+            **options,
+        )
+    except ArgumentError as error:
+        raise SettingsError(f"the database URL cannot be used: {error}") from error
 
 
 @asynccontextmanager
@@ -94,8 +97,10 @@ async def open_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]
         ServerUnreachableError, AuthenticationError, DatabaseMissingError: see their descriptions.
     """
     connection = engine.connect()
-    with explained(engine.url):
+    with explained(engine.url, while_connecting=True):
         await connection.start()
+    # What memstore does takes transactions, also with an engine whose own level is AUTOCOMMIT.
+    await connection.execution_options(isolation_level="READ COMMITTED")
     try:
         yield connection
     finally:
@@ -103,11 +108,15 @@ async def open_connection(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]
 
 
 @contextmanager
-def explained(url: URL) -> Iterator[None]:
-    """Turn what drivers raise about servers, passwords, databases, rights and tables into a `MemstoreError`."""
+def explained(url: URL, *, while_connecting: bool = False) -> Iterator[None]:
+    """Turn what the driver raises about servers, rights and tables into a `MemstoreError`.
+
+    While connecting, also what the operating system raises; later that may be about something else altogether.
+    """
+    system = (OSError, TimeoutError, UnicodeError) if while_connecting else ()
     try:
         yield
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, UnicodeError) as error:
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, *system) as error:
         explanation = explain(error, url)
         if explanation is None:
             raise
@@ -117,36 +126,41 @@ def explained(url: URL) -> Iterator[None]:
 def explain(error: BaseException, url: URL) -> MemstoreError | None:
     """Return the `MemstoreError` for a driver's error, None where it is not about reaching or using the server."""
     cause = driver_error(error)
+    what = (str(cause).splitlines() or [""])[0]  # without DETAIL and HINT: a message is one line
     where = url.render_as_string(hide_password=True)
     match cause:
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             return AuthenticationError(
-                f"{where} refused user {url.username!r}: {cause}. Check user and password in DATABASE_URL"
+                f"{where} refused user {url.username!r}: {what}. Check user and password in DATABASE_URL"
             )
         case asyncpg.InvalidCatalogNameError():
-            return DatabaseMissingError(f"{where}: {cause}. Run: createdb {shlex.quote(url.database or '')}")
+            return DatabaseMissingError(f"{where}: {what}. Run: createdb {shlex.quote(url.database or '')}")
+        case asyncpg.InsufficientPrivilegeError() if "for database" in what:
+            return PermissionDeniedError(
+                f"{where}: {what}. Run as its owner: GRANT CREATE ON DATABASE {url.database} TO {url.username}"
+            )
         case asyncpg.InsufficientPrivilegeError():
             return PermissionDeniedError(
-                f"{where}: {cause}. Do it as the owner of the tables, or let the role in: memstore db grant ROLE"
+                f"{where}: {what}. Do it as the owner of the tables, or let the role in: memstore db grant ROLE"
             )
         case asyncpg.UndefinedTableError() | asyncpg.InvalidSchemaNameError():
             return SchemaMismatchError(
-                f"{where}: {cause}. Run: memstore db upgrade", found=None, needed="the tables of memstore"
+                f"{where}: {what}. Run: memstore db upgrade", found=None, needed="the tables of memstore"
             )
         case asyncpg.CannotConnectNowError() | asyncpg.TooManyConnectionsError():
-            return ServerUnreachableError(f"{where} takes no connections now: {cause}. Try again, or check its log")
+            return ServerUnreachableError(f"{where} takes no connections now: {what}. Try again, or check its log")
         case asyncpg.PostgresConnectionError() | asyncpg.AdminShutdownError() | asyncpg.CrashShutdownError():
-            return ServerUnreachableError(
-                f"the connection to {where} was lost: {cause}. Run it again, or check its log"
-            )
+            return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
         case asyncpg.UndefinedObjectError() if "configuration parameter" in str(cause):
-            return SettingsError(f"{where}: {cause}. Remove it from the database URL")
+            return SettingsError(f"{where}: {what}. Remove it from the database URL")
+        case asyncpg.InterfaceError() if "closed" in what:
+            return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
         case asyncpg.InterfaceError() if isinstance(cause, ValueError):  # asyncpg's ClientConfigurationError
-            return SettingsError(f"{where}: {cause}. Correct the database URL")
+            return SettingsError(f"{where}: {what}. Correct the database URL")
         case OSError() if cause.filename is not None:
             return SettingsError(f"{cause.filename}: {cause.strerror}. Correct the database URL, which names it")
         case UnicodeError():
-            return ServerUnreachableError(f"{where} has no host that can be looked up: {cause}. Correct DATABASE_URL")
+            return ServerUnreachableError(f"{where} has no host that can be looked up: {what}. Correct DATABASE_URL")
         case OSError() | TimeoutError():
             reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else (str(cause) or "timed out")
             return ServerUnreachableError(f"no server answers at {where}: {reason}. Start it, or correct DATABASE_URL")

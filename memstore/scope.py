@@ -33,8 +33,9 @@ async def tenant_session(
     It is one transaction: committed when the block ends, rolled back when it raises. `memstore.tenant_id` is set with
     SET LOCAL at the start of each transaction, so a pooled connection takes nothing along to the next tenant. Row level
     security then applies to roles that do not own the tables (`memstore db grant ROLE`); for an owner, which PostgreSQL
-    exempts, the session adds the tenant to each ORM query and checks each row it writes by itself. As an owner, SQL
-    that is not of the ORM, and INSERT from a SELECT, are not confined: let applications connect as a role of their own.
+    exempts, the session adds the tenant to each ORM query and checks each row it writes by itself. Not confined as an
+    owner: SQL that is not of the ORM, INSERT from a SELECT, and the legacy `bulk_*` methods. So let applications
+    connect as a role of their own. The user is narrowed by the session alone: row level security knows tenants only.
 
     Args:
         engine: an async engine on asyncpg, see `memstore.create_engine`.
@@ -48,7 +49,7 @@ async def tenant_session(
     async with AsyncSession(engine, expire_on_commit=False) as session:
         session.info.update(tenant_id=tenant, user_id=user)
         _confine(session.sync_session, tenant, user)
-        with explained(engine.url):
+        with explained(engine.url, while_connecting=True):
             await session.connection()
         yield session
         await session.commit()
@@ -98,8 +99,11 @@ def _check_statement(state: ORMExecuteState, tenant: UUID, user: UUID | None) ->
         # An INSERT of several rows names its parameters tenant_id_m0, tenant_id_m1, ...
         parameters = cast("ClauseElement", state.statement).compile().params.items()
         given = [{re.sub(r"_m\d+$", "", name): value} for name, value in parameters]
+    model = state.bind_mapper.class_
     for values in given:
-        _check_values(state.bind_mapper.class_, values, tenant, user)
+        _check_values(model, values, tenant, user)
+        if state.is_insert and issubclass(model, UserOwned) and user is not None and values.get("user_id") is None:
+            raise TenantScopeError(f"INSERT into {model.__name__} without user_id in a user's scope. Add user_id")
 
 
 def _check_values(model: type, values: Mapping[str, Any], tenant: UUID, user: UUID | None) -> None:

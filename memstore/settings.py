@@ -84,10 +84,22 @@ def parse_database_url(text: str) -> URL:
     except (ArgumentError, ValueError):
         # `from None`: the parser's own message quotes the text, password and all.
         raise SettingsError(f"the database URL cannot be parsed. Needed: {URL_FORMS}") from None
+    if text.count("@") > (url.username is not None):
+        # What follows the first @ is taken for host, database or parameters, all of which are shown.
+        raise SettingsError(f"the database URL has an @ too many. In a password type %40. Needed: {URL_FORMS}")
+    return normalise(url)
+
+
+def normalise(url: URL) -> URL:
+    """Return the URL for asyncpg that is meant by any of the accepted ones; one for an embedded server stays.
+
+    Raises:
+        SettingsError: it is of a database or driver that memstore does not speak, or holds what cannot be used.
+    """
+    if url.drivername == EMBEDDED:
+        return url
     if url.drivername not in ACCEPTED_DRIVERS:
         raise SettingsError(f"the database URL is for {url.drivername!r}. Needed: {URL_FORMS}")
-    if "@" in (url.host or ""):
-        raise SettingsError("the database URL has more than one @. Write those of a password as %40")
     if url.port is not None and not 0 < url.port < 65_536:
         raise SettingsError(f"the database URL names port {url.port}. Needed: 1 to 65535, such as 5432")
     query = dict(url.query)

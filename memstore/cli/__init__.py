@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from asyncpg import InterfaceError, PostgresError
+from sqlalchemy.exc import DBAPIError
+
+from ..database import driver_error
 from ..errors import MemstoreError, MissingPackageError
 
 
@@ -20,4 +24,9 @@ def main() -> None:
         app()
     except MemstoreError as error:
         sys.stderr.write(f"memstore: {error}\n")
+        sys.exit(1)
+    except (DBAPIError, PostgresError, InterfaceError) as error:
+        # Not foreseen; the server's own words say more than a traceback would.
+        words = str(driver_error(error)).splitlines() or [type(error).__name__]
+        sys.stderr.write(f"memstore: the database refused it: {words[0]}. Check the server's log\n")
         sys.exit(1)

@@ -13,13 +13,14 @@ from alembic.util import CommandError
 from sqlalchemy import text
 
 from ..database import connecting, explained, open_connection
-from ..errors import MemstoreError, MigrationError
+from ..errors import MemstoreError, MigrationError, SchemaMismatchError
 from ..models import SCHEMA, Base
 from ..settings import Settings, parse_database_url, parse_embedding_dim
 from . import autogenerate, ledger, operations
-from .lock import migration_connection
+from .lock import held_lock, migration_connection
 from .requirements import check_requirements
 from .retry import retrying
+from .session import migration_session
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 
 if TYPE_CHECKING:
@@ -112,11 +113,19 @@ def _migrate(connection: Connection, command: Mapping[str, Any], run: Run) -> No
     check_requirements(connection)
     embedding_dim = resolve_embedding_dim(connection, run.embedding_dim)
     connection.rollback()  # reading began a transaction, which Alembic would take for the caller's and never commit
-    if not _moves(command):
-        options = autogenerate.options(embedding_dim)
-        context.configure(connection=connection, embedding_dim=embedding_dim, dont_mutate=True, **options, **_OPTIONS)
-        context.run_migrations()
-        return
+    with migration_session(connection, run.settings.lock_timeout_ms):
+        if _moves(command):
+            with held_lock(connection):
+                _move(connection, command, run, embedding_dim)
+        else:
+            options = autogenerate.options(embedding_dim)
+            context.configure(
+                connection=connection, embedding_dim=embedding_dim, dont_mutate=True, **options, **_OPTIONS
+            )
+            context.run_migrations()
+
+
+def _move(connection: Connection, command: Mapping[str, Any], run: Run, embedding_dim: int) -> None:
     plan = Plan(command["fn"], run.steps)
     _create_schema(connection)
     try:
@@ -125,6 +134,8 @@ def _migrate(connection: Connection, command: Mapping[str, Any], run: Run) -> No
         )
         with explained(connection.engine.url):
             retrying(context.run_migrations, connection, run.settings, lambda: plan.current)
+    except SchemaMismatchError as error:
+        raise MigrationError(f"{plan.current}: the database is not as its revision says: {error.__cause__}") from error
     finally:
         if not connection.invalidated:
             _drop_schema_at_base(connection)
@@ -133,16 +144,18 @@ def _migrate(connection: Connection, command: Mapping[str, Any], run: Run) -> No
 def _render(command: Mapping[str, Any], run: Run) -> None:
     """Print the SQL of an upgrade or a downgrade instead of running it."""
     plan = Plan(command["fn"], run.steps)
+    from_base = context.get_starting_revision_argument() is None
     context.configure(
         dialect_name="postgresql",
         dialect_opts={"paramstyle": "named"},  # any other would double each %
         literal_binds=True,
-        embedding_dim=run.embedding_dim or DEFAULT_EMBEDDING_DIM,
+        # From another revision on it is the database's to say, and here is none to ask.
+        embedding_dim=run.embedding_dim or (DEFAULT_EMBEDDING_DIM if from_base else None),
         fn=plan,
         on_version_apply=plan.record,
         **_OPTIONS,
     )
-    if context.get_starting_revision_argument() is None:
+    if from_base:
         context.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     context.run_migrations()
     if run.steps and not plan.heads:

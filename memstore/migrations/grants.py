@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from ..database import connecting, explained, open_connection
-from ..errors import PermissionDeniedError
+from ..errors import PermissionDeniedError, SchemaMismatchError
 from ..models import SCHEMA, Base, Tenant, TenantOwned, User
 
 if TYPE_CHECKING:
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _ROLE = text("""
     SELECT quote_ident(:role) AS quoted, r.rolsuper OR r.rolbypassrls AS bypasses,
-           pg_has_role(r.oid, (SELECT nspowner FROM pg_namespace WHERE nspname = :schema), 'MEMBER') AS owns
-    FROM (SELECT) AS one LEFT JOIN pg_roles AS r ON r.rolname = :role
+           pg_has_role(r.oid, n.nspowner, 'MEMBER') AS owns, pg_has_role(n.nspowner, 'USAGE') AS may_grant,
+           pg_get_userbyid(n.nspowner) AS owner
+    FROM pg_namespace AS n LEFT JOIN pg_roles AS r ON r.rolname = :role WHERE n.nspname = :schema
 """)
 
 
@@ -43,7 +44,13 @@ async def grant(target: AsyncEngine | URL | str, role: str) -> tuple[str, ...]:
 
 
 def _statements(connection: Connection, role: str) -> tuple[str, ...]:
-    row = connection.execute(_ROLE, {"role": role, "schema": SCHEMA}).one()
+    row = connection.execute(_ROLE, {"role": role, "schema": SCHEMA}).first()
+    if row is None:
+        raise SchemaMismatchError(
+            "the tables of memstore are missing. Run: memstore db upgrade", found=None, needed="the schema memstore"
+        )
+    if not row.may_grant:
+        raise PermissionDeniedError(f"only the owner of the schema {SCHEMA} can let others in. Connect as: {row.owner}")
     if row.bypasses is None:
         raise PermissionDeniedError(
             f"there is no role {role!r}. Run in psql: CREATE ROLE {row.quoted} LOGIN PASSWORD '...'"
@@ -57,6 +64,7 @@ def _statements(connection: Connection, role: str) -> tuple[str, ...]:
     full = ", ".join(sorted(str(table) for table in owned))
     return (
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {row.quoted}",
+        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {row.quoted}",
         f"GRANT SELECT ON {SCHEMA}.alembic_version, {SCHEMA}.settings TO {row.quoted}",
         f"GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.{Tenant.__tablename__} TO {row.quoted}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {full} TO {row.quoted}",

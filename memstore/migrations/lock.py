@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -15,8 +15,9 @@ from ..errors import MigrationLockError
 from .requirements import check_requirements
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
+    from sqlalchemy import Connection, Row
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from ..settings import Settings
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # The first eight bytes of sha256("memstore.migrations") as a signed integer. Advisory locks are per database.
 ADVISORY_LOCK = 347_032_388_390_615_081
 POLL_S = 0.1
+_BITS = ADVISORY_LOCK & (2**64 - 1)
+_HALVES = {"high": _BITS >> 32, "low": _BITS & (2**32 - 1)}  # as pg_locks shows it
 
 # `alembic.context` is a module global: two threads of one process would run each other's migrations.
 _process_lock = threading.Lock()
@@ -41,8 +44,7 @@ _HOLDER = text("""
 async def migration_connection(engine: AsyncEngine, settings: Settings) -> AsyncIterator[AsyncConnection]:
     """Yield a connection that alone may migrate this database, with no transaction open.
 
-    The lock is held by the very session that migrates, so that it is gone when the runner is. Its `lock_timeout` is
-    set for the session, since `SET LOCAL` would end at the first autocommit block, and put back in the end.
+    The lock is held by the very session that migrates, so that it is gone when the runner is.
 
     Raises:
         RequirementError: the server or pgvector is missing something; nothing was changed.
@@ -57,16 +59,53 @@ async def migration_connection(engine: AsyncEngine, settings: Settings) -> Async
             await _acquire_in_database(connection, deadline, settings.migration_wait_s)
             # From here on transactions are the migration's, whatever the engine's own isolation level is.
             await connection.execution_options(isolation_level="READ COMMITTED")
-            before = await connection.scalar(text("SHOW lock_timeout"))
             try:
-                await _set_lock_timeout(connection, f"{settings.lock_timeout_ms}ms")
                 yield connection
             finally:
                 if not connection.invalidated:  # else the session is gone, and the lock with it
                     await connection.rollback()
-                    await _set_lock_timeout(connection, before)
                     await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
                     await connection.commit()
+    finally:
+        _process_lock.release()
+
+
+@contextmanager
+def held_lock(connection: Connection) -> Iterator[None]:
+    """Hold the lock on a connection that somebody handed over, which may hold it already: it counts.
+
+    Raises:
+        MigrationLockError: another runner holds it. There is no waiting: whoever made the connection decides.
+    """
+    acquired = connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+    connection.commit()
+    if not acquired:
+        raise _not_acquired(0, connection.execute(_HOLDER, _HALVES).first())
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+            connection.commit()
+
+
+@contextmanager
+def process_lock() -> Iterator[None]:
+    """Hold the lock of this process for something short that needs Alembic's global context.
+
+    Raises:
+        MigrationLockError: a migration is under way in this process. Waiting could wait for ever: it may be that of
+            this very event loop.
+    """
+    if not _process_lock.acquire(blocking=False):
+        raise MigrationLockError(
+            "a migration is under way in this process. Do this before or after it",
+            holder_pid=None,
+            holder_application=None,
+        )
+    try:
+        yield
     finally:
         _process_lock.release()
 
@@ -94,21 +133,19 @@ async def _acquire_in_database(connection: AsyncConnection, deadline: float, wai
         if monotonic() > deadline:
             break
         await asyncio.sleep(POLL_S)
-    bits = ADVISORY_LOCK & (2**64 - 1)
-    holder = (await connection.execute(_HOLDER, {"high": bits >> 32, "low": bits & (2**32 - 1)})).first()
+    holder = (await connection.execute(_HOLDER, _HALVES)).first()
     await connection.commit()
+    raise _not_acquired(wait_s, holder)
+
+
+def _not_acquired(wait_s: float, holder: Row[Any] | None) -> MigrationLockError:
     if holder is None:
         who, end = "another runner, which ended just now, held it until then", "Run the command again"
     else:
         who = f"it is held by pid {holder.pid} ({holder.application_name or 'no application name'})"
         end = f"Wait for it, or end it: SELECT pg_terminate_backend({holder.pid})"
-    raise MigrationLockError(
+    return MigrationLockError(
         f"no migration lock within {wait_s:g} s: {who}. {end}",
         holder_pid=holder.pid if holder else None,
         holder_application=holder.application_name if holder else None,
     )
-
-
-async def _set_lock_timeout(connection: AsyncConnection, value: str) -> None:
-    await connection.execute(text("SELECT set_config('lock_timeout', :value, false)"), {"value": value})
-    await connection.commit()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic.operations import MigrateOperation, Operations
 
+from ..errors import MigrationError
 from ..models import SCHEMA
 
 
@@ -41,7 +42,12 @@ def register() -> None:
 
 
 def _embedding_dim(operations: Operations, _operation: EmbeddingDimOp) -> int:
-    width: int = operations.get_context().opts["embedding_dim"]
+    width: int | None = operations.get_context().opts["embedding_dim"]
+    if width is None:
+        raise MigrationError(
+            "the width of embeddings is needed, and without a database only you know it. "
+            "Type: memstore db sql --embedding-dim N (alembic: -x embedding_dim=N)"
+        )
     return width
 
 

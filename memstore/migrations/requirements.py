@@ -18,7 +18,11 @@ _FACTS = text("""
     SELECT current_setting('server_version_num')::int AS server_num,
            current_setting('server_version') AS server,
            (SELECT extversion FROM pg_extension WHERE extname = 'vector') AS installed,
-           (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available
+           (SELECT default_version FROM pg_available_extensions WHERE name = 'vector') AS available,
+           (SELECT rolsuper OR coalesce((SELECT bool_or(trusted) FROM pg_available_extension_versions
+                                         WHERE name = 'vector'), false)
+                               AND has_database_privilege(current_database(), 'CREATE')
+            FROM pg_roles WHERE rolname = current_user) AS may_create
 """)
 
 
@@ -40,6 +44,11 @@ def check_requirements(connection: Connection) -> None:
         raise RequirementError(
             f"the extension 'vector' is not available on this server, memstore needs pgvector {needed} or newer. "
             f"Install it there, for example: apt install postgresql-{major}-pgvector"
+        )
+    if facts.installed is None and not facts.may_create:
+        raise RequirementError(
+            "the extension 'vector' is not in this database, and this role may not create it. "
+            "Run as a superuser: CREATE EXTENSION vector"
         )
     if _parsed(version) < VECTOR_VERSION:
         upgrade = (

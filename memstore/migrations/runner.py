@@ -13,7 +13,7 @@ from ..database import connecting, explained
 from ..errors import MigrationError
 from ..settings import Settings
 from .environment import Run
-from .lock import migration_connection
+from .lock import migration_connection, process_lock
 from .scripts import make_config, revisions
 from .status import check_known
 
@@ -48,8 +48,9 @@ async def upgrade(
     Args:
         target: a database URL in any form that memstore accepts, or an async engine on asyncpg.
         revision: where to go, as for `alembic upgrade`; `head` is the newest that this package ships.
-        settings: lock timeouts, retries and waiting; the defaults of `Settings` when None.
-        embedding_dim: width of embeddings for a database that has none yet, in dimensions; 1024 when None.
+        settings: lock timeouts, retries and waiting; those of the environment when None.
+        embedding_dim: width of embeddings for a database that has none yet, in dimensions. When None, that of the
+            settings; when they have none either, 1024.
 
     Raises:
         RequirementError: the server or pgvector is too old; nothing was changed.
@@ -75,14 +76,17 @@ def render_sql(start: str = "base", end: str = "head", *, embedding_dim: int | N
     """Return the SQL that goes from revision `start` to `end`, up or down, for those who run it by hand.
 
     Raises:
-        MigrationError: one of them is not a revision of this package.
+        MigrationError: one of them is not a revision of this package, or the width of embeddings is needed: that of
+            the database, where `start` is not base.
+        MigrationLockError: a migration is under way in this process.
     """
     text = io.StringIO()
     config = make_config()
     config.output_buffer = text
     config.attributes[Run.KEY] = Run(Settings(), embedding_dim=embedding_dim)
     step = command.downgrade if _place(start) > _place(end) else command.upgrade
-    step(config, f"{start}:{end}", sql=True)
+    with process_lock():
+        step(config, f"{start}:{end}", sql=True)
     return text.getvalue()
 
 
@@ -102,7 +106,8 @@ async def _run(
     settings: Settings | None,
     embedding_dim: int | None,
 ) -> MigrationResult:
-    run = Run(settings or Settings(), embedding_dim=embedding_dim)
+    settings = settings or Settings.from_env()
+    run = Run(settings, embedding_dim=settings.embedding_dim if embedding_dim is None else embedding_dim)
     async with (
         connecting(target, application_name=APPLICATION_NAME) as engine,
         migration_connection(engine, run.settings) as connection,

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from ..database import connecting, explained, open_connection
 from ..errors import SchemaMismatchError
+from ..settings import Settings
 from . import ledger
 from .scripts import head, revisions
 from .width import check_embedding_dim, installed_embedding_dim
@@ -48,20 +49,23 @@ async def status(target: AsyncEngine | URL | str) -> MigrationStatus:
         ServerUnreachableError, AuthenticationError, DatabaseMissingError: there is no connection to ask on.
     """
     async with connecting(target) as engine, open_connection(engine) as connection:
-        return await connection.run_sync(_status)
+        with explained(engine.url):
+            return await connection.run_sync(_status)
 
 
 async def verify_schema(target: AsyncEngine | URL | str, *, embedding_dim: int | None = None) -> None:
     """Check that a database is at the revision this package needs, and its embeddings as wide as `embedding_dim`.
 
-    The gate at the start of an application or a command. Reads only, never migrates.
+    The gate at the start of an application or a command. Reads only, never migrates. Without `embedding_dim` the
+    width is that of MEMSTORE_EMBEDDING_DIM, and any where that is not set either.
 
     Raises:
         SchemaMismatchError: it is not; the message says what was found, what is needed, and the command to run.
     """
+    asked = Settings.from_env().embedding_dim if embedding_dim is None else embedding_dim
     async with connecting(target) as engine, open_connection(engine) as connection:
         with explained(engine.url):
-            await connection.run_sync(_verify, embedding_dim)
+            await connection.run_sync(_verify, asked)
 
 
 def _status(connection: Connection) -> MigrationStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+_TEXT = re.compile(r"[^\0\ud800-\udfff]*")  # what PostgreSQL takes: no NUL, and no half of a UTF-16 pair
 LOCAL = "local"
 """The auth_provider of users that were made without an identity provider; their external_id is their email."""
 
@@ -179,5 +181,5 @@ def _unknown_user(user_id: UUID) -> UnknownUserError:
 
 
 def _check_text(what: str, value: str, longest: int) -> None:
-    if not value.strip() or len(value) > longest or "\0" in value:
-        raise SettingsError(f"{what} is {value[:60]!r}. Needed: 1 to {longest} characters")
+    if not value.strip() or len(value) > longest or not _TEXT.fullmatch(value):
+        raise SettingsError(f"{what} is {value[:60]!r}. Needed: 1 to {longest} characters of text")

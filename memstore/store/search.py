@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncSession
 
 MAX_LIMIT = 1_000
+_TEXT = re.compile(r"[^\0\ud800-\udfff]*")  # no id holds anything else, and asking for it would be an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ async def like(session: AsyncSession, node_id: str, *, limit: int = 10) -> list[
         UnknownMemoryError: the scope has no such memory, or it has no vector.
         SettingsError: the limit is out of range.
     """
-    found = (await session.execute(select(MemoryNode.embedding).where(MemoryNode.id == node_id))).first()
+    known = select(MemoryNode.embedding).where(MemoryNode.id == node_id)
+    found = (await session.execute(known)).first() if _TEXT.fullmatch(node_id) else None
     if found is None:
         raise UnknownMemoryError(f"there is no memory {node_id!r} in this scope. Name one of this tenant's or user's")
     if found.embedding is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import mmap
 import re
@@ -64,7 +65,7 @@ def open_corpus(folder: Path) -> Corpus:
     return Corpus(folder, nodes, vectors)
 
 
-def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[[int], None]) -> list[str]:
+async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[[int], None]) -> list[str]:
     """Check every node and every vector, so that an import finds nothing to stumble over half way. Return all ids.
 
     `on_checked` is called with the number of nodes that were checked since the last call.
@@ -101,6 +102,7 @@ def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[[int],
                         f"node {index} (id {id_ or _id_of(corpus.nodes[index])}): {each.field}: {each.message}"
                     )
         on_checked(stop - start)
+        await asyncio.sleep(0)  # others on this event loop have their turn, and a cancellation its chance
     if total:
         raise CorpusError(
             f"{corpus.folder}: {total:,} problem{'s' if total > 1 else ''}, nothing was written", problems, total=total

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,7 +82,7 @@ async def import_corpus(
     if not 1 <= batch_size <= MAX_BATCH_SIZE:
         raise SettingsError(f"the batch size is {batch_size}. Needed: 1 to {MAX_BATCH_SIZE:,}")
     started = perf_counter()
-    corpus = open_corpus(Path(folder))
+    corpus = await asyncio.to_thread(open_corpus, Path(folder))
     await verify_schema(engine)
     async with open_writer(engine, tenant_id, user_id) as writer:
         checked = 0
@@ -91,7 +92,7 @@ async def import_corpus(
             checked += count
             on_progress(Progress("check", checked, len(corpus)))
 
-        ids = check_corpus(corpus, writer.embedding_dim, on_checked)
+        ids = await check_corpus(corpus, writer.embedding_dim, on_checked)
         fates = await writer.fates(ids)
         batches: list[Batch] = []
         for start in range(0, len(corpus), batch_size):

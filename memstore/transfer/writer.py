@@ -79,6 +79,10 @@ class Batch:
         return cls(len(fates) - already_there, already_there, renamed)
 
 
+class _OvertakenError(Exception):
+    """Another import wrote some of the rows first; rolls the batch back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Writer:
     """A connection that writes to one owner's memory."""
@@ -131,22 +135,15 @@ class Writer:
 
     async def _insert(self, rows: Sequence[Row]) -> bool:
         """Insert all of `rows`, or none and return False when some of them are there by now."""
-        transaction = self._connection.transaction()
-        await transaction.start()
         try:
-            await self._set_tenant()
-            await self._connection.copy_records_to_table("memstore_staging", records=rows, columns=_STAGED)
-            tag = await self._connection.execute(_INSERT, self._tenant_id, self._user_id)
-        except asyncpg.DeadlockDetectedError:
-            await transaction.rollback()
+            async with self._connection.transaction():
+                await self._set_tenant()
+                await self._connection.copy_records_to_table("memstore_staging", records=rows, columns=_STAGED)
+                tag = await self._connection.execute(_INSERT, self._tenant_id, self._user_id)
+                if tag != f"INSERT 0 {len(rows)}":
+                    raise _OvertakenError  # noqa: TRY301 -- leaving the block is what rolls back
+        except (_OvertakenError, asyncpg.DeadlockDetectedError):
             return False
-        except BaseException:
-            await transaction.rollback()
-            raise
-        if tag != f"INSERT 0 {len(rows)}":
-            await transaction.rollback()
-            return False
-        await transaction.commit()
         return True
 
     def _own_id(self, id_: str) -> str:
