@@ -108,6 +108,10 @@ def test_user_and_password_before_the_host_go_first() -> None:
         "postgresql://ines@db.example/memory?password=hunter2&password=hunter2",
         "postgresql://ines@db.example/memory?sslpassword=hunter2",
         "postgresql://ines:first@hunter2@db.example/memory",
+        "postgresql://ines:first@hunter2/third@db.example/memory",
+        "postgresql://ines:first@hunter2?third@db.example/memory",
+        "postgresql:///ines:hunter2@db.example/memory",
+        "postgresql://ines/x:hunter2@db.example/memory",
     ],
 )
 def test_no_password_is_shown_in_a_url_or_in_settings(text: str) -> None:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from memstore.database import create_engine
+from memstore.errors import IdentityConflictError, ServerUnreachableError
+from memstore.store import NewUser, create_user
+from memstore.transfer import Progress, import_corpus
+from tests.transfer.corpora import make_nodes, write_corpus
+
+
+async def test_a_lost_server_is_named_and_a_rerun_finishes(url: URL, engine: AsyncEngine, tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path, make_nodes(50))
+    user_id, tenant_id = await create_user(engine, NewUser("ines@example.com"))
+    importer = create_engine(url, application_name="doomed")
+    terminations: list[asyncio.Task[None]] = []
+
+    async def terminate() -> None:
+        async with engine.connect() as connection:
+            kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'doomed'"
+            await connection.execute(text(kill))
+
+    def on_progress(progress: Progress) -> None:
+        if progress.phase == "write" and not terminations:
+            terminations.append(asyncio.get_running_loop().create_task(terminate()))
+
+    with pytest.raises(ServerUnreachableError, match="connection to .* was lost"):
+        await import_corpus(
+            importer, folder, tenant_id=tenant_id, user_id=user_id, batch_size=1, on_progress=on_progress
+        )
+    await importer.dispose()
+    last = await import_corpus(engine, folder, tenant_id=tenant_id, user_id=user_id)
+    assert last.inserted + last.already_there == 50
+    assert last.already_there > 0
+
+
+async def test_what_a_caller_raises_is_left_as_it_is(engine: AsyncEngine, tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path)
+    _, tenant_id = await create_user(engine, NewUser("ines@example.com"))
+
+    def on_progress(_: Progress) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        await import_corpus(engine, folder, tenant_id=tenant_id, on_progress=on_progress)
+
+
+async def test_an_engine_in_autocommit_makes_one_tenant_and_imports(url: URL, tmp_path: Path) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    users = [NewUser(f"user{n}@example.com", tenant="Acme") for n in range(8)]
+    made = await asyncio.gather(*(create_user(engine, user) for user in users))
+    assert len({tenant_id for _, tenant_id in made}) == 1
+    with pytest.raises(IdentityConflictError, match="there is a user 'user0@example.com' already"):
+        await create_user(engine, users[0])
+    user_id, tenant_id = made[0]
+    result = await import_corpus(engine, write_corpus(tmp_path), tenant_id=tenant_id, user_id=user_id)
+    assert result.inserted == 5
+    await engine.dispose()
