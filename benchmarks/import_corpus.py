@@ -37,7 +37,7 @@ from memstore.transfer.node import COLUMNS
 
 SAMPLE = Path(__file__).resolve().parents[1] / "examples" / "corpus" / "nodes.json"
 BATCH = 2_000
-LOOP_ROWS = 5_000
+LOOP_ROWS = 30_000
 
 
 def make_corpus(folder: Path, nodes: int, dim: int) -> None:

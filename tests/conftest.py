@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from memstore.database import create_engine
 from tests.support import LOCOMO, MAJORS, Server
+from tests.tenants import seed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,6 +71,13 @@ async def empty_engine(empty_url: URL) -> AsyncIterator[AsyncEngine]:
     engine = create_engine(empty_url)
     yield engine
     await engine.dispose()
+
+
+@pytest_asyncio.fixture
+async def seeded(engine: AsyncEngine) -> AsyncEngine:
+    """The owner's engine, with a row in each table for Acme and for Initech."""
+    await seed(engine)
+    return engine
 
 
 @pytest.fixture

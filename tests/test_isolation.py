@@ -1,30 +1,23 @@
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import delete, func, insert, inspect, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
-from sqlalchemy.orm import Session as OrmSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from memstore.database import create_engine
-from memstore.errors import PermissionDeniedError, TenantScopeError
+from memstore.errors import PermissionDeniedError
 from memstore.migrations import grant
-from memstore.models import Agent, Base, MemoryNode, Session, Tenant, TenantOwned, User
+from memstore.models import Agent
 from memstore.scope import tenant_session
+from tests.tenants import ACME, INITECH, Row, contents, fail_after_writing, insert_row, owned_tables, rows_of
 
-Row = dict[str, Any]
-
-ACME, INITECH = UUID(int=1), UUID(int=2)
-LATER = "2100-01-01T00:00:00Z"
 POLICY, NOT_A_UUID, NO_RIGHT = "row-level security", "InvalidTextRepresentationError", "InsufficientPrivilegeError"
 # What a transaction has set, and what it then gets when it tries for a row of Initech:
 # to read it, to take it over, to delete it, to add one, to give one away.
@@ -36,44 +29,12 @@ SETTINGS: dict[str, tuple[str | None, list[int | str]]] = {
 }
 
 
-def rows_of(tenant: UUID, number: int = 0) -> dict[str, Row]:
-    """A row of each tenant-owned table, parents first; another number makes other rows of the same tenant."""
-    one, two, three, four = (str(UUID(int=tenant.int * 1000 + number * 10 + each)) for each in range(4))
-    mine = {"tenant_id": str(tenant)}
-    return {
-        "tenants": {"id": str(tenant), "name": "Acme"},
-        "users": mine | {"id": one, "auth_provider": str(tenant), "external_id": one},
-        "agents": mine | {"id": two, "name": "Guide"},
-        "sessions": mine | {"id": three, "user_id": one, "agent_id": two, "expires_at": LATER},
-        "memory_nodes": mine
-        | {"id": four, "content": "x", "user_id": one, "agent_id": two, "session_id": three, "tags": {}},
-    }
-
-
-OWNED_TABLES = """
-    SELECT relname AS "table", attname AS "column" FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-    WHERE relnamespace = 'memstore'::regnamespace AND relkind IN ('r', 'p')
-    AND (attname = 'tenant_id' OR (relname, attname) = ('tenants', 'id'))
-"""
 KEYS_BETWEEN_THEM = """
     SELECT owner.relname, attname, target.relname FROM pg_constraint AS key
     JOIN pg_class AS owner ON owner.oid = conrelid JOIN pg_class AS target ON target.oid = confrelid
     JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey) AND attname <> 'tenant_id'
     WHERE owner.relnamespace = 'memstore'::regnamespace AND contype = 'f'
 """
-
-
-async def owned_tables(engine: AsyncEngine) -> dict[str, str]:
-    """Name each table whose rows belong to a tenant, and its column that says to which."""
-    async with engine.connect() as connection:
-        return {row.table: row.column for row in await connection.execute(text(OWNED_TABLES))}
-
-
-async def insert_row(connection: AsyncConnection, table: str, row: Row) -> None:
-    columns = ", ".join(row)
-    record = f"jsonb_populate_record(NULL::memstore.{table}, CAST(:row AS jsonb))"
-    statement = text(f"INSERT INTO memstore.{table} ({columns}) SELECT {columns} FROM {record}")
-    await connection.execute(statement, {"row": json.dumps(row)})
 
 
 async def attempt(engine: AsyncEngine, setting: str | None, statement: str, row: Row | None = None) -> int | str:
@@ -88,32 +49,6 @@ async def attempt(engine: AsyncEngine, setting: str | None, statement: str, row:
             return 1
     except DBAPIError as error:
         return POLICY if POLICY in str(error) else type(error.orig and error.orig.__cause__).__name__
-
-
-async def contents(engine: AsyncEngine, tenant: UUID) -> dict[str, list[Row]]:
-    """All that the database holds of a tenant, as its owner sees it."""
-    found = {}
-    async with engine.connect() as connection:
-        for table, column in (await owned_tables(engine)).items():
-            query = text(f"SELECT to_jsonb(t) FROM memstore.{table} AS t WHERE {column} = :tenant ORDER BY t::text")
-            found[table] = list(await connection.scalars(query, {"tenant": tenant}))
-    return found
-
-
-@pytest_asyncio.fixture
-async def seeded(engine: AsyncEngine) -> AsyncEngine:
-    """The owner's engine, with a row in each table for Acme and for Initech."""
-    async with engine.begin() as connection:
-        for tenant in (ACME, INITECH):
-            for table, row in rows_of(tenant).items():
-                await insert_row(connection, table, row)
-    return engine
-
-
-async def fail_after_writing(session: AsyncSession) -> None:
-    session.add(MemoryNode(id="new", content="x"))
-    await session.flush()
-    raise ZeroDivisionError
 
 
 @asynccontextmanager
@@ -248,112 +183,3 @@ async def test_grant_refuses_a_role_that_can_be_the_owner(engine: AsyncEngine, i
     async with new_role(engine, f"GRANT {engine.url.username} TO {{role}}", options=f"LOGIN {inherits}") as role:
         with pytest.raises(PermissionDeniedError, match="owns the schema"):
             await grant(engine, role)
-
-
-async def test_an_owners_scope_finds_its_own_tenant_alone(seeded: AsyncEngine) -> None:
-    before, found = await contents(seeded, INITECH), {}
-    models: list[Any] = [mapper.class_ for mapper in Base.registry.mappers]
-    async with tenant_session(seeded, ACME) as session:
-        for model in [each for each in models if issubclass(each, TenantOwned | User | Tenant)]:
-            table, owner = model.__tablename__, model.id if model is Tenant else model.tenant_id
-            key = [rows_of(INITECH)[table][column.name] for column in inspect(model).primary_key]
-            changed: Any = await session.execute(update(model).where(owner == INITECH).values({owner: ACME}))
-            deleted: Any = await session.execute(delete(model).where(owner == INITECH))
-            found[table] = (
-                [getattr(row, owner.key) for row in await session.scalars(select(model))],
-                list(await session.scalars(select(select(owner).subquery().c[0]))),
-                await session.scalar(select(func.count()).select_from(aliased(model))),
-                await session.get(model, key),
-                changed.rowcount,
-                deleted.rowcount,
-            )
-    assert found == dict.fromkeys(rows_of(ACME), ([ACME], [ACME], 1, None, 0, 0))
-    assert await contents(seeded, INITECH) == before
-
-
-def new_memory(theirs: MemoryNode) -> Row:
-    return {"tenant_id": theirs.tenant_id, "id": "new", "content": "x"}
-
-
-def modify(session: OrmSession, theirs: MemoryNode) -> None:
-    session.add(theirs)
-    theirs.content = "changed"
-
-
-def give_away(session: OrmSession, theirs: MemoryNode) -> None:
-    session.scalars(select(MemoryNode)).one().tenant_id = theirs.tenant_id
-
-
-# Each is given a memory of Initech in the scope of Acme.
-WRITES: dict[str, Callable[[OrmSession, MemoryNode], object]] = {
-    "add": lambda session, theirs: session.add(MemoryNode(**new_memory(theirs))),
-    "merge": lambda session, theirs: session.merge(theirs),
-    "modify": modify,
-    "give away": give_away,
-    "delete": lambda session, theirs: session.delete(theirs),
-    "insert": lambda session, theirs: session.execute(insert(MemoryNode).values(new_memory(theirs))),
-    "bulk insert": lambda session, theirs: session.execute(insert(MemoryNode), [new_memory(theirs)]),
-    "update": lambda session, theirs: session.execute(
-        update(MemoryNode).values(tenant_id=theirs.tenant_id, user_id=None, agent_id=None, session_id=None, id="new")
-    ),
-    "bulk update": lambda session, theirs: session.execute(
-        update(MemoryNode), [{"tenant_id": theirs.tenant_id, "id": theirs.id, "version": 1, "content": "changed"}]
-    ),
-}
-
-
-@pytest.mark.parametrize("write", WRITES)
-async def test_an_owners_scope_writes_for_its_own_tenant_alone(seeded: AsyncEngine, write: str) -> None:
-    before = await contents(seeded, INITECH)
-    async with AsyncSession(seeded) as session:
-        theirs = (await session.scalars(select(MemoryNode).where(MemoryNode.tenant_id == INITECH))).one()
-    with pytest.raises(TenantScopeError):
-        async with tenant_session(seeded, ACME) as session:
-            await session.run_sync(WRITES[write], theirs)
-    assert await contents(seeded, INITECH) == before
-
-
-async def test_a_users_scope_is_the_users(seeded: AsyncEngine) -> None:
-    bob, ann = rows_of(ACME, number=1), UUID(rows_of(ACME)["users"]["id"])
-    async with seeded.begin() as connection:
-        for table in ("users", "agents", "sessions", "memory_nodes"):
-            await insert_row(connection, table, bob[table])
-        await insert_row(connection, "memory_nodes", bob["memory_nodes"] | {"id": "shared", "user_id": None})
-    async with tenant_session(seeded, ACME, ann) as session:
-        deleted: Any = await session.execute(delete(MemoryNode).where(MemoryNode.user_id.is_distinct_from(ann)))
-        assert deleted.rowcount == 0
-        assert list(await session.scalars(select(Session.user_id))) == [ann]
-        assert await session.get(MemoryNode, (ACME, "shared")) is None
-        memory = MemoryNode(id="new", content="x")
-        session.add(memory)
-        await session.commit()
-        assert (memory.user_id, memory.tenant_id) == (ann, ACME)
-        assert list(await session.scalars(select(MemoryNode.user_id))) == [ann, ann]
-        assert await session.scalar(text("SELECT memstore.current_tenant()")) == ACME
-    with pytest.raises(TenantScopeError, match="user_id"):
-        async with tenant_session(seeded, ACME, ann) as session:
-            session.add(MemoryNode(id="newer", content="x", user_id=UUID(bob["users"]["id"])))
-    stored = {row["id"] for row in (await contents(seeded, ACME))["memory_nodes"]}
-    assert stored == {bob["memory_nodes"]["id"], rows_of(ACME)["memory_nodes"]["id"], "shared", "new"}
-
-
-async def test_a_scope_is_of_uuids(seeded: AsyncEngine) -> None:
-    for tenant, user in (("x", None), ("", None), (f"{ACME}'; DROP", None), (str(ACME), "x")):
-        with pytest.raises(TenantScopeError):
-            async with tenant_session(seeded, tenant, user):
-                pytest.fail("the scope was opened")
-
-
-async def test_an_engine_without_transactions_is_refused(seeded: AsyncEngine) -> None:
-    autocommit = seeded.execution_options(isolation_level="AUTOCOMMIT")
-    with pytest.raises(TenantScopeError, match="the engine is in AUTOCOMMIT"):
-        async with tenant_session(autocommit, ACME):
-            pytest.fail("a scope was opened")
-
-
-async def test_an_exception_rolls_back(seeded: AsyncEngine) -> None:
-    before = await contents(seeded, ACME)
-    with pytest.raises(ZeroDivisionError):
-        async with tenant_session(seeded, str(ACME)) as session:
-            await fail_after_writing(session)
-    assert await contents(seeded, ACME) == before

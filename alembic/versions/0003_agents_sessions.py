@@ -74,7 +74,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.Uuid(), server_default=CURRENT_TENANT, nullable=False),
         sa.Column("id", sa.Uuid(), server_default=UUID_DEFAULT, nullable=False),
         sa.Column("agent_id", sa.Uuid(), nullable=False),
-        sa.Column("user_id", sa.Uuid()),
+        sa.Column("user_id", sa.Uuid(), comment="null: it belongs to the whole tenant"),
         sa.Column("status", sa.Text(), server_default="active", nullable=False),
         sa.Column(
             "history", postgresql.JSONB(), server_default=EMPTY_LIST, nullable=False, comment="messages, oldest first"

@@ -57,7 +57,7 @@ class TenantOwned:
 class UserOwned:
     """A tenant-owned row that may belong to one user of the tenant; a scope with a user sees only that user's."""
 
-    user_id: Mapped[UUID | None] = mapped_column(sort_order=-1)
+    user_id: Mapped[UUID | None] = mapped_column(sort_order=-1, comment="null: it belongs to the whole tenant")
 
 
 class Created:

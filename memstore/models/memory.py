@@ -153,15 +153,19 @@ class MemoryNode(TenantOwned, UserOwned, Versioned, Base):
     cluster_label: Mapped[str_255 | None]
     cluster_confidence: Mapped[real | None] = mapped_column(comment="0 to 1")
 
-    memory_type: Mapped[MemoryType] = mapped_column(server_default=MemoryType.GENERAL)
-    neuro_type: Mapped[NeuroType] = mapped_column(server_default=NeuroType.EPISODIC)
+    memory_type: Mapped[MemoryType] = mapped_column(
+        server_default=MemoryType.GENERAL, comment="what it is for the application"
+    )
+    neuro_type: Mapped[NeuroType] = mapped_column(
+        server_default=NeuroType.EPISODIC, comment="which human memory it is like; sets the default decay"
+    )
     importance: Mapped[small] = mapped_column(server_default=text("5"), comment="1 to 10")
     decay_tier: Mapped[DecayTier | None] = mapped_column(comment="null: none was chosen, nothing expires by itself")
     decay_lambda: Mapped[real | None] = mapped_column(comment="decay per day; null: by neuro_type")
     importance_decay: Mapped[real] = mapped_column(server_default=text("1.0"), comment="0 to 1")
     ui_source: Mapped[str_50] = mapped_column(server_default="api", comment="where in the application it was made")
-    ai_generated: Mapped[bool_false]
-    user_confirmed: Mapped[bool_false]
+    ai_generated: Mapped[bool_false] = mapped_column(comment="a model wrote it, nobody said it")
+    user_confirmed: Mapped[bool_false] = mapped_column(comment="the user has said that it is right")
     expires_at: Mapped[datetime | None] = mapped_column(comment="what the application asked for; see expiry")
     expiry: Mapped[datetime | None] = mapped_column(
         Computed(EXPIRY, persisted=True),

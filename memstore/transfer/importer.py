@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
 from ..migrations import verify_schema
 from .corpus import check_corpus, open_corpus
-from .writer import Batch, open_writer
+from .writer import Batch, Writer, open_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 DEFAULT_BATCH_SIZE = 2_000
 MAX_BATCH_SIZE = 100_000
+WRITERS = 2  # while the server inserts one batch, the next is read, encoded and sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,10 @@ async def import_corpus(
 ) -> ImportResult:
     """Import the corpus in `folder` into a tenant's memory, as a user's memories or, without one, as everybody's.
 
-    All of it is checked before the first row is written. It is written in batches of `batch_size` nodes, each its own
-    transaction, and a node that is there already is left as it is: an import that was killed is finished by running it
-    again. Where somebody else in the tenant has memories of the same ids, this owner's get ids of their own, and keep
-    the original one as `metadata.memstore_source_id`. The files are only read.
+    All of it is checked before the first row is written. It is written over two connections, in batches of `batch_size`
+    nodes that are a transaction each, and a node that is there already is left as it is: an import that was killed is
+    finished by running it again. Where somebody else in the tenant has memories of the same ids, this owner's get ids
+    of their own, and keep the original one as `metadata.memstore_source_id`. The files are only read.
 
     Raises:
         CorpusError: the corpus cannot be imported as it is; nothing was written.
@@ -84,7 +86,8 @@ async def import_corpus(
     started = perf_counter()
     corpus = await asyncio.to_thread(open_corpus, Path(folder))
     await verify_schema(engine)
-    async with open_writer(engine, tenant_id, user_id) as writer:
+    async with AsyncExitStack() as stack:
+        writers = [await stack.enter_async_context(open_writer(engine, tenant_id, user_id)) for _ in range(WRITERS)]
         checked = 0
 
         def on_checked(count: int) -> None:
@@ -92,17 +95,22 @@ async def import_corpus(
             checked += count
             on_progress(Progress("check", checked, len(corpus)))
 
-        ids = await check_corpus(corpus, writer.embedding_dim, on_checked)
-        fates = await writer.fates(ids)
+        ids = await check_corpus(corpus, writers[0].embedding_dim, on_checked)
+        fates = await writers[0].fates(ids)
+        starts = iter(range(0, len(corpus), batch_size))
         batches: list[Batch] = []
-        for start in range(0, len(corpus), batch_size):
-            stop = min(start + batch_size, len(corpus))
-            known = fates[start:stop]
-            if dry_run:
-                batches.append(Batch.foreseen(known))
-            else:
-                batches.append(await writer.write(ids[start:stop], known, partial(corpus.rows, start)))
-            on_progress(Progress("write", stop, len(corpus)))
+
+        async def work(writer: Writer) -> None:
+            for start in starts:  # shared: each takes the next batch that nobody has taken
+                span = slice(start, start + batch_size)
+                if dry_run:
+                    batches.append(Batch.foreseen(fates[span]))
+                else:
+                    batches.append(await writer.write(ids[span], fates[span], partial(corpus.rows, start)))
+                done = sum(batch.inserted + batch.already_there for batch in batches)
+                on_progress(Progress("write", done, len(corpus)))
+
+        await _together([work(writer) for writer in writers])
     return ImportResult(
         read=len(corpus),
         inserted=sum(batch.inserted for batch in batches),
@@ -111,3 +119,14 @@ async def import_corpus(
         seconds=perf_counter() - started,
         dry_run=dry_run,
     )
+
+
+async def _together(works: list[Coroutine[Any, Any, None]]) -> None:
+    """Run all to their end; where one fails, stop the others and raise what it raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

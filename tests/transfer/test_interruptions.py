@@ -51,6 +51,15 @@ async def test_what_a_caller_raises_is_left_as_it_is(engine: AsyncEngine, tmp_pa
         await import_corpus(engine, folder, tenant_id=tenant_id, on_progress=on_progress)
 
 
+async def test_a_pool_of_one_connection_is_enough(url: URL, tmp_path: Path) -> None:
+    engine = create_engine(url, pool_size=1, max_overflow=0, pool_timeout=5)
+    user_id, tenant_id = await create_user(engine, NewUser("ines@example.com"))
+    folder = write_corpus(tmp_path, make_nodes(20))
+    result = await import_corpus(engine, folder, tenant_id=tenant_id, user_id=user_id, batch_size=3)
+    assert result.inserted == 20
+    await engine.dispose()
+
+
 async def test_an_engine_in_autocommit_makes_one_tenant_and_imports(url: URL, tmp_path: Path) -> None:
     engine = create_engine(url, isolation_level="AUTOCOMMIT")
     users = [NewUser(f"user{n}@example.com", tenant="Acme") for n in range(8)]
