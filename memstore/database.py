@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 _UNSUPPORTED = frozenset(
     {"channel_binding", "fallback_application_name", "gssencmode", "keepalives", "requirepeer", "sslcompression"}
 )
+_DRIVERS_OWN = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    UnicodeError,
+)
 _SQLALCHEMYS = frozenset({"host", "port", "ssl", "prepared_statement_cache_size"})
 
 
@@ -116,7 +124,7 @@ def explained(url: URL, *, while_connecting: bool = False) -> Iterator[None]:
     system = (OSError, TimeoutError, UnicodeError) if while_connecting else ()
     try:
         yield
-    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, *system) as error:
+    except (DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, *system) as error:
         explanation = explain(error, url)
         if explanation is None:
             raise
@@ -153,6 +161,8 @@ def explain(error: BaseException, url: URL) -> MemstoreError | None:
             return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
         case asyncpg.UndefinedObjectError() if "configuration parameter" in str(cause):
             return SettingsError(f"{where}: {what}. Remove it from the database URL")
+        case asyncpg.InternalClientError():  # what asyncpg makes of a server that goes away during a COPY
+            return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
         case asyncpg.InterfaceError() if "closed" in what:
             return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
         case asyncpg.InterfaceError() if isinstance(cause, ValueError):  # asyncpg's ClientConfigurationError
@@ -171,7 +181,7 @@ def driver_error(error: BaseException) -> BaseException:
     """Follow SQLAlchemy's wrappers down to what the driver raised."""
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, asyncpg.PostgresError | asyncpg.InterfaceError | OSError | TimeoutError | UnicodeError):
+        if isinstance(seen, _DRIVERS_OWN):
             return seen
         seen = (seen.orig if isinstance(seen, DBAPIError) else None) or seen.__cause__ or seen.__context__
     return error

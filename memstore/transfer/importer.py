@@ -110,7 +110,11 @@ async def import_corpus(
                 done = sum(batch.inserted + batch.already_there for batch in batches)
                 on_progress(Progress("write", done, len(corpus)))
 
-        await _together([work(writer) for writer in writers])
+        def stop() -> None:
+            for writer in writers:
+                writer.terminate()
+
+        await _together([work(writer) for writer in writers], stop)
     return ImportResult(
         read=len(corpus),
         inserted=sum(batch.inserted for batch in batches),
@@ -121,12 +125,19 @@ async def import_corpus(
     )
 
 
-async def _together(works: list[Coroutine[Any, Any, None]]) -> None:
-    """Run all to their end; where one fails, stop the others and raise what it raised."""
+async def _together(works: list[Coroutine[Any, Any, None]], stop: Callable[[], None]) -> None:
+    """Run all to their end; where one fails, `stop` the others and raise what the first one raised.
+
+    They are not cancelled: asyncpg would then wait for the server to confirm it, which a server that is gone does not.
+    """
     tasks = [asyncio.create_task(work) for work in works]
+    failures: list[BaseException] = []
     try:
-        await asyncio.gather(*tasks)
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        failures = [error for task in done if (error := task.exception()) is not None]
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if not all(task.done() for task in tasks):
+            stop()
+            await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        raise failures[0]

@@ -133,6 +133,10 @@ class Writer:
             "Batches before it are written; run the import again"
         )
 
+    def terminate(self) -> None:
+        """Cut the connection: what is under way fails at once, and the server rolls it back."""
+        self._connection.terminate()
+
     async def _insert(self, rows: Sequence[Row]) -> bool:
         """Insert all of `rows`, or none and return False when some of them are there by now."""
         try:
@@ -184,4 +188,8 @@ async def open_writer(engine: AsyncEngine, tenant_id: UUID, user_id: UUID | None
             raw.detach()
             await register_vector(driver, schema=schema)
             await driver.execute(_CREATE_STAGING)
-            yield Writer(driver, tenant_id, user_id, dim)
+            try:
+                yield Writer(driver, tenant_id, user_id, dim)
+            except BaseException:
+                driver.terminate()  # a polite close would wait for a COPY that was cut off
+                raise

@@ -40,6 +40,24 @@ async def test_a_lost_server_is_named_and_a_rerun_finishes(url: URL, engine: Asy
     assert last.already_there > 0
 
 
+async def test_a_cancelled_import_stops_and_a_rerun_finishes(engine: AsyncEngine, tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path, make_nodes(50))
+    user_id, tenant_id = await create_user(engine, NewUser("ines@example.com"))
+
+    def on_progress(progress: Progress) -> None:
+        if progress.phase == "write":
+            importing.cancel()
+
+    importing = asyncio.ensure_future(
+        import_corpus(engine, folder, tenant_id=tenant_id, user_id=user_id, batch_size=1, on_progress=on_progress)
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await importing
+    last = await import_corpus(engine, folder, tenant_id=tenant_id, user_id=user_id)
+    assert last.inserted + last.already_there == 50
+    assert last.inserted > 0
+
+
 async def test_what_a_caller_raises_is_left_as_it_is(engine: AsyncEngine, tmp_path: Path) -> None:
     folder = write_corpus(tmp_path)
     _, tenant_id = await create_user(engine, NewUser("ines@example.com"))
