@@ -5,7 +5,7 @@ LOWEST := .venv-lowest/bin
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest lint format soak bench build clean
+.PHONY: help setup demo test test-lowest lint format docs soak bench build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,14 +33,18 @@ test: .venv/installed ## Run the tests, on every PostgreSQL that the wheel bring
 test-lowest: .venv-lowest/installed ## Run the tests on the lowest versions that pyproject.toml allows
 	$(LOWEST)/pytest -m 'not soak' --numprocesses 2 $(PYTEST_FLAGS)
 
-lint: .venv/installed ## Check style and types
+lint: .venv/installed ## Check style, types, and that the picture of the schema is up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/draw_schema.py --check
 
 format: .venv/installed ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/installed ## Draw the schema in docs/schema.md
+	$(BIN)/python docs/draw_schema.py
 
 soak: .venv/installed ## Run the long trials: kills and races at full count
 	$(BIN)/pytest -m soak $(PYTEST_FLAGS)
@@ -48,6 +52,7 @@ soak: .venv/installed ## Run the long trials: kills and races at full count
 bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python benchmarks/import_corpus.py
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/schema.py
 
 build: .venv/installed ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m hatchling build

@@ -15,7 +15,7 @@ Refused: (what else was thought of, and why not.)
 # - a tenant-owned table has tenant_id, the key (tenant_id, id), composite foreign keys, a CHECK for each range, and
 #   `op.enable_tenant_isolation(table)`; one with updated_at has the trigger `touch`;
 # - the width of embeddings is never changed in place;
-# - downgrade() undoes upgrade(), and tests/migrations/ has a file for this revision.
+# - downgrade() undoes upgrade(), and tests/migrations/revisions/ has a file for this revision.
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from memstore import create_engine, tenant_session
-from memstore.cli.common import out
-from memstore.cli.importing import describe, progress_bar
+from memstore.cli.common import out, progress_bar
+from memstore.cli.importing import describe
 from memstore.cli.search import print_hits
 from memstore.migrations import upgrade
 from memstore.store import NewUser, create_user, search

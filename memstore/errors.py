@@ -127,6 +127,12 @@ class VectorError(MemstoreError):
     code = "vector"
 
 
+class EmbeddingModelError(MemstoreError):
+    """An embedding model is not registered, or registered with another width or distance."""
+
+    code = "embedding_model"
+
+
 class CorpusError(MemstoreError):
     """A corpus cannot be imported as it is. Nothing was written.
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import with_loader_criteria
 
 from .database import explained
 from .errors import TenantScopeError
-from .models import Tenant, TenantOwned, User, UserOwned
+from .models import Tenant, TenantOwned, User, UserOwned, View
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,6 +68,7 @@ def _confine(session: Session, tenant: UUID, user: UUID | None) -> None:
     def narrow(state: ORMExecuteState) -> None:
         criteria = [
             with_loader_criteria(TenantOwned, lambda row: row.tenant_id == tenant, include_aliases=True),
+            with_loader_criteria(View, lambda row: row.tenant_id == tenant, include_aliases=True),
             with_loader_criteria(User, User.tenant_id == tenant, include_aliases=True),
             with_loader_criteria(Tenant, Tenant.id == tenant, include_aliases=True),
         ]

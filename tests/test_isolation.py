@@ -1,24 +1,32 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from sqlalchemy import func, select, text
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from memstore.database import create_engine
-from memstore.errors import PermissionDeniedError
-from memstore.migrations import grant
 from memstore.models import Agent
 from memstore.scope import tenant_session
-from tests.tenants import ACME, INITECH, Row, contents, fail_after_writing, insert_row, owned_tables, rows_of
+from tests.tenants import (
+    ACME,
+    INITECH,
+    NO_RIGHT,
+    NOT_A_UUID,
+    POLICY,
+    as_application,
+    attempt,
+    contents,
+    fail_after_writing,
+    owned_tables,
+    rows_of,
+)
 
-POLICY, NOT_A_UUID, NO_RIGHT = "row-level security", "InvalidTextRepresentationError", "InsufficientPrivilegeError"
+# What an application may not do to a tenant's rows at all, its own included.
+NOT_GRANTED = {("tenants", "DELETE"), ("memory_access_log", "UPDATE"), ("memory_access_log", "DELETE")}
+
 # What a transaction has set, and what it then gets when it tries for a row of Initech:
 # to read it, to take it over, to delete it, to add one, to give one away.
 SETTINGS: dict[str, tuple[str | None, list[int | str]]] = {
@@ -28,7 +36,6 @@ SETTINGS: dict[str, tuple[str | None, list[int | str]]] = {
     "garbage": ("x", [NOT_A_UUID] * 5),
 }
 
-
 KEYS_BETWEEN_THEM = """
     SELECT owner.relname, attname, target.relname FROM pg_constraint AS key
     JOIN pg_class AS owner ON owner.oid = conrelid JOIN pg_class AS target ON target.oid = confrelid
@@ -36,43 +43,31 @@ KEYS_BETWEEN_THEM = """
     WHERE owner.relnamespace = 'memstore'::regnamespace AND contype = 'f'
 """
 
+PROTECTION = """
+    SELECT relname, relrowsecurity, cmd, array_to_string(roles, ','), permissive = 'PERMISSIVE', qual, with_check
+    FROM pg_class LEFT JOIN pg_policies ON schemaname = 'memstore' AND tablename = relname
+    WHERE relnamespace = 'memstore'::regnamespace
+"""
+HOLES = [
+    ["CREATE TABLE memstore.loot (tenant_id uuid)"],
+    ["CREATE TABLE memstore.loot (tenant_id uuid)", "ALTER TABLE memstore.loot ENABLE ROW LEVEL SECURITY"],
+    ["ALTER TABLE memstore.agents DISABLE ROW LEVEL SECURITY"],
+    ["DROP POLICY tenant_isolation ON memstore.agents"],
+    ["ALTER POLICY tenant_isolation ON memstore.agents USING (true)"],
+    ["ALTER POLICY tenant_isolation ON memstore.agents WITH CHECK (true)"],
+    ["ALTER POLICY tenant_isolation ON memstore.agents TO pg_monitor"],
+    ["CREATE POLICY more ON memstore.agents USING (true)"],
+]
 
-async def attempt(engine: AsyncEngine, setting: str | None, statement: str, row: Row | None = None) -> int | str:
-    """Run a statement, or insert a row into the table named: how many rows it found or changed, or what refused it."""
-    try:
-        async with engine.begin() as connection:
-            if setting is not None:
-                await connection.execute(text(f"SET LOCAL memstore.tenant_id = '{setting}'"))
-            if row is None:
-                return (await connection.execute(text(statement))).rowcount
-            await insert_row(connection, statement, row)
-            return 1
-    except DBAPIError as error:
-        return POLICY if POLICY in str(error) else type(error.orig and error.orig.__cause__).__name__
 
-
-@asynccontextmanager
-async def new_role(engine: AsyncEngine, *statements: str, options: str = "LOGIN") -> AsyncIterator[str]:
-    role = f"role_of_{engine.url.database}"
-    async with engine.begin() as connection:
-        for statement in (f"CREATE ROLE {role} {options}", *statements):
-            await connection.execute(text(statement.format(role=role)))
-    try:
-        yield role
-    finally:
-        async with engine.begin() as connection:
-            await connection.execute(text(f"DROP OWNED BY {role}"))
-            await connection.execute(text(f"DROP ROLE {role}"))
+def allowed(table: str, word: str, result: int | str) -> int | str:
+    return NO_RIGHT if (table, word) in NOT_GRANTED else result
 
 
 @pytest_asyncio.fixture
-async def application(seeded: AsyncEngine, url: URL) -> AsyncIterator[AsyncEngine]:
-    """An engine of an application's role, with a single connection for all its transactions."""
-    async with new_role(seeded) as role:
-        await grant(seeded, role)
-        application = create_engine(url.set(username=role), pool_size=1, max_overflow=0)
+async def application(seeded: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+    async with as_application(seeded) as application:
         yield application
-        await application.dispose()
 
 
 async def test_each_table_of_a_tenant_has_a_row_here(seeded: AsyncEngine) -> None:
@@ -82,43 +77,76 @@ async def test_each_table_of_a_tenant_has_a_row_here(seeded: AsyncEngine) -> Non
 
 async def test_a_tenant_reads_and_changes_its_own_rows(application: AsyncEngine, seeded: AsyncEngine) -> None:
     before, mine = await contents(seeded, INITECH), str(ACME)
+    rows, new = rows_of(ACME), rows_of(ACME, number=1)
     for table, column in (await owned_tables(seeded)).items():
-        assert await attempt(application, mine, f"SELECT FROM memstore.{table}") == 1, table
-        assert await attempt(application, mine, f"UPDATE memstore.{table} SET {column} = {column}") == 1, table
-    for table in list(rows_of(ACME))[:0:-1]:
-        assert await attempt(application, mine, f"DELETE FROM memstore.{table}") == 1, table
-    for table, row in list(rows_of(ACME, number=1).items())[1:]:
-        assert await attempt(application, mine, table, row) == 1, table
+        there, change = len(rows[table]), f"UPDATE memstore.{table} SET {column} = {column}"
+        assert await attempt(application, mine, f"SELECT FROM memstore.{table}") == there, table
+        assert await attempt(application, mine, change) == allowed(table, "UPDATE", there), table
+    for table in list(rows)[:0:-1]:
+        deleted = await attempt(application, mine, f"DELETE FROM memstore.{table}")
+        assert deleted == allowed(table, "DELETE", len(rows[table])), table
+    for table in list(new)[1:]:
+        assert [await attempt(application, mine, table, row) for row in new[table]] == [1] * len(new[table]), table
     assert await contents(seeded, INITECH) == before
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 async def test_another_tenants_rows_are_not_there(application: AsyncEngine, seeded: AsyncEngine, setting: str) -> None:
     before, (value, expected) = await contents(seeded, INITECH), SETTINGS[setting]
-    new = rows_of(INITECH, number=1) | {"tenants": {"id": str(UUID(int=3)), "name": "Hooli"}}
+    new = rows_of(INITECH, number=1) | {"tenants": [{"id": str(UUID(int=3)), "name": "Hooli"}]}
     for table, column in (await owned_tables(seeded)).items():
         theirs = f"{column} = '{INITECH}'"
-        found = [
-            await attempt(application, value, f"SELECT FROM memstore.{table} WHERE {theirs}"),
-            await attempt(application, value, f"UPDATE memstore.{table} SET {column} = '{ACME}' WHERE {theirs}"),
-            await attempt(application, value, f"DELETE FROM memstore.{table} WHERE {theirs}"),
-            await attempt(application, value, table, new[table]),
-            await attempt(application, value, f"UPDATE memstore.{table} SET {theirs}"),
+        statements = [
+            f"SELECT FROM memstore.{table} WHERE {theirs}",
+            f"UPDATE memstore.{table} SET {column} = '{ACME}' WHERE {theirs}",
+            f"DELETE FROM memstore.{table} WHERE {theirs}",
+            table,
+            f"UPDATE memstore.{table} SET {theirs}",
         ]
-        assert found == [*expected[:2], NO_RIGHT if table == "tenants" else expected[2], *expected[3:]], table
+        for statement, result in zip(statements, expected, strict=True):
+            if (table, statement.split()[0]) not in NOT_GRANTED:
+                row = new[table][0] if statement == table else None
+                assert await attempt(application, value, statement, row) == result, statement
     assert await contents(seeded, INITECH) == before
 
 
 async def test_no_row_names_a_row_of_another_tenant(application: AsyncEngine, seeded: AsyncEngine) -> None:
     async with seeded.connect() as connection:
         keys = (await connection.execute(text(KEYS_BETWEEN_THEM))).all()
-    assert len(keys) >= 5
-    for table, column, target in (key for key in keys if key[2] in rows_of(INITECH)):
-        theirs = rows_of(INITECH)[target]["id"]
-        added = rows_of(ACME)[table] | {"id": str(UUID(int=99)), column: theirs}
+    broken, between = "ForeignKeyViolationError", [key for key in keys if key[2] in rows_of(INITECH)]
+    assert len(between) >= 21
+    # What would break another constraint first.
+    unique = {"id": str(UUID(int=99)), "position": 99}
+    for table, column, target in between:
+        row, theirs = rows_of(ACME)[table][0], rows_of(INITECH)[target][0]["id"]
+        added = row | {name: value for name, value in unique.items() if name in row} | {column: theirs}
         changed = f"UPDATE memstore.{table} SET {column} = '{theirs}'"
-        assert await attempt(application, str(ACME), table, added) == "ForeignKeyViolationError", (table, column)
-        assert await attempt(application, str(ACME), changed) == "ForeignKeyViolationError", (table, column)
+        assert await attempt(application, str(ACME), table, added) == broken, (table, column)
+        assert await attempt(application, str(ACME), changed) == allowed(table, "UPDATE", broken), (table, column)
+
+
+async def unprotected(engine: AsyncEngine) -> set[str]:
+    """Name the tables of tenants that are guarded by anything else than the one policy."""
+    async with engine.connect() as connection:
+        found = (await connection.execute(text(PROTECTION))).all()
+    policies: dict[str, list[tuple[object, ...]]] = {}
+    for table, *policy in found:
+        policies.setdefault(table, []).append(tuple(policy))
+    mine = {table: f"({column} = memstore.current_tenant())" for table, column in (await owned_tables(engine)).items()}
+    guarded = {table for table in mine if policies[table] == [(True, "ALL", "public", True, mine[table], mine[table])]}
+    return set(mine) - guarded
+
+
+async def test_each_table_of_a_tenant_has_the_policy(engine: AsyncEngine) -> None:
+    assert await unprotected(engine) == set()
+
+
+@pytest.mark.parametrize("statements", HOLES)
+async def test_a_hole_would_be_found(engine: AsyncEngine, statements: list[str]) -> None:
+    async with engine.begin() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+    assert await unprotected(engine) == {"loot" if "loot" in statements[0] else "agents"}
 
 
 async def test_a_pooled_connection_takes_no_tenant_along(application: AsyncEngine, seeded: AsyncEngine) -> None:
@@ -141,45 +169,3 @@ async def test_a_pooled_connection_takes_no_tenant_along(application: AsyncEngin
         assert [agent.tenant_id for agent in await session.scalars(select(Agent))] == [INITECH]
         await session.rollback()
         assert [agent.tenant_id for agent in await session.scalars(select(Agent))] == [INITECH]
-
-
-async def test_the_role_owns_nothing(application: AsyncEngine) -> None:
-    statements = [
-        "DELETE FROM memstore.tenants",
-        "TRUNCATE memstore.memory_nodes",
-        "SELECT FROM memstore.migration_ledger",
-        "UPDATE memstore.settings SET value = '8'",
-        "UPDATE memstore.alembic_version SET version_num = 'x'",
-        "CREATE TABLE memstore.loot (id integer)",
-        "ALTER TABLE memstore.agents ADD COLUMN loot text",
-        "ALTER TABLE memstore.agents DISABLE ROW LEVEL SECURITY",
-        "ALTER TABLE memstore.agents DISABLE TRIGGER ALL",
-        "DROP POLICY tenant_isolation ON memstore.agents",
-        "DROP TABLE memstore.agents",
-        "CREATE OR REPLACE FUNCTION memstore.current_tenant() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'",
-        "CREATE TRIGGER loot BEFORE INSERT ON memstore.agents EXECUTE FUNCTION memstore.touch()",
-        "SET session_replication_role = replica",
-        "SET ROLE postgres",
-    ]
-    found = {statement: await attempt(application, str(ACME), statement) for statement in statements}
-    assert found == dict.fromkeys(statements, NO_RIGHT)
-
-
-async def test_grant_refuses_a_role_that_is_not_there(engine: AsyncEngine) -> None:
-    for name in ("nobody", 'no "body"'):
-        with pytest.raises(PermissionDeniedError, match=f"no role '{name}'"):
-            await grant(engine, name)
-
-
-@pytest.mark.parametrize("options", ["SUPERUSER NOBYPASSRLS", "NOSUPERUSER BYPASSRLS"])
-async def test_grant_refuses_a_role_that_nothing_would_confine(engine: AsyncEngine, options: str) -> None:
-    async with new_role(engine, options=f"LOGIN {options}") as role:
-        with pytest.raises(PermissionDeniedError, match="is a superuser or has BYPASSRLS"):
-            await grant(engine, role)
-
-
-@pytest.mark.parametrize("inherits", ["INHERIT", "NOINHERIT"])
-async def test_grant_refuses_a_role_that_can_be_the_owner(engine: AsyncEngine, inherits: str) -> None:
-    async with new_role(engine, f"GRANT {engine.url.username} TO {{role}}", options=f"LOGIN {inherits}") as role:
-        with pytest.raises(PermissionDeniedError, match="owns the schema"):
-            await grant(engine, role)

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import delete, func, insert, inspect, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session as OrmSession
-from sqlalchemy.orm import aliased
+from sqlalchemy.orm import aliased, joinedload, selectinload, subqueryload
+from sqlalchemy.sql.base import ExecutableOption
 
 from memstore.errors import TenantScopeError
-from memstore.models import Base, MemoryNode, Session, Tenant, TenantOwned, User
+from memstore.models import ActiveMemory, Base, MemoryNode, Tenant, TenantOwned, User, UserOwned, View
 from memstore.scope import tenant_session
-from tests.tenants import ACME, INITECH, Row, contents, fail_after_writing, insert_row, rows_of
+from tests.tenants import ACME, INITECH, Row, add_twins, contents, fail_after_writing, insert_row, insert_rows, rows_of
 
 
 async def test_an_owners_scope_finds_its_own_tenant_alone(seeded: AsyncEngine) -> None:
@@ -22,7 +23,7 @@ async def test_an_owners_scope_finds_its_own_tenant_alone(seeded: AsyncEngine) -
     async with tenant_session(seeded, ACME) as session:
         for model in [each for each in models if issubclass(each, TenantOwned | User | Tenant)]:
             table, owner = model.__tablename__, model.id if model is Tenant else model.tenant_id
-            key = [rows_of(INITECH)[table][column.name] for column in inspect(model).primary_key]
+            key = [rows_of(INITECH)[table][0][column.name] for column in inspect(model).primary_key]
             changed: Any = await session.execute(update(model).where(owner == INITECH).values({owner: ACME}))
             deleted: Any = await session.execute(delete(model).where(owner == INITECH))
             found[table] = (
@@ -33,8 +34,39 @@ async def test_an_owners_scope_finds_its_own_tenant_alone(seeded: AsyncEngine) -
                 changed.rowcount,
                 deleted.rowcount,
             )
-    assert found == dict.fromkeys(rows_of(ACME), ([ACME], [ACME], 1, None, 0, 0))
+    mine = {table: [ACME] * len(rows) for table, rows in rows_of(ACME).items()}
+    assert found == {table: (owners, owners, len(owners), None, 0, 0) for table, owners in mine.items()}
     assert await contents(seeded, INITECH) == before
+
+
+async def test_an_owners_scope_shows_views_of_its_own_tenant_alone(seeded: AsyncEngine) -> None:
+    views: list[Any] = [mapper.class_ for mapper in View.registry.mappers]
+    memories = [ACME] * len(rows_of(ACME)["memory_nodes"])
+    async with AsyncSession(seeded) as session:
+        assert {await session.scalar(select(func.count(view.tenant_id.distinct()))) for view in views} == {2}
+    async with tenant_session(seeded, ACME) as session:
+        for view in views:
+            mine, query = memories if view is ActiveMemory else [ACME], select(view.tenant_id)
+            assert list(await session.scalars(query)) == mine, view
+            assert [row.tenant_id for row in await session.scalars(select(view))] == mine, view
+            assert list(await session.scalars(select(aliased(view).tenant_id))) == mine, view
+            assert list(await session.scalars(query.where(view.tenant_id == INITECH))) == [], view
+
+
+@pytest.mark.parametrize("load", [selectinload, joinedload, subqueryload])
+async def test_no_relationship_leads_out_of_an_owners_scope(
+    seeded: AsyncEngine, load: Callable[[Any], ExecutableOption]
+) -> None:
+    await add_twins(seeded)
+    async with tenant_session(seeded, ACME) as session:
+        for mapper in Base.registry.mappers:
+            for relation in mapper.relationships:
+                query = select(mapper).options(load(relation.class_attribute))
+                found = [getattr(row, relation.key) for row in (await session.scalars(query)).unique()]
+                related = [row for each in found for row in (each if isinstance(each, list) else [each])]
+                owners = {row.id if isinstance(row, Tenant) else getattr(row, "tenant_id", ACME) for row in related}
+                assert owners == {ACME}, relation
+                session.expunge_all()
 
 
 def new_memory(theirs: MemoryNode) -> Row:
@@ -47,7 +79,7 @@ def modify(session: OrmSession, theirs: MemoryNode) -> None:
 
 
 def give_away(session: OrmSession, theirs: MemoryNode) -> None:
-    session.scalars(select(MemoryNode)).one().tenant_id = theirs.tenant_id
+    session.scalars(select(MemoryNode)).all()[0].tenant_id = theirs.tenant_id
 
 
 # Each is given a memory of Initech in the scope of Acme.
@@ -72,7 +104,8 @@ WRITES: dict[str, Callable[[OrmSession, MemoryNode], object]] = {
 async def test_an_owners_scope_writes_for_its_own_tenant_alone(seeded: AsyncEngine, write: str) -> None:
     before = await contents(seeded, INITECH)
     async with AsyncSession(seeded) as session:
-        theirs = (await session.scalars(select(MemoryNode).where(MemoryNode.tenant_id == INITECH))).one()
+        key = (INITECH, rows_of(INITECH)["memory_nodes"][0]["id"])
+        theirs = await session.get_one(MemoryNode, key)
     with pytest.raises(TenantScopeError):
         async with tenant_session(seeded, ACME) as session:
             await session.run_sync(WRITES[write], theirs)
@@ -80,27 +113,34 @@ async def test_an_owners_scope_writes_for_its_own_tenant_alone(seeded: AsyncEngi
 
 
 async def test_a_users_scope_is_the_users(seeded: AsyncEngine) -> None:
-    bob, ann = rows_of(ACME, number=1), UUID(rows_of(ACME)["users"]["id"])
+    ann, bob = (UUID(rows_of(ACME, number)["users"][0]["id"]) for number in range(2))
+    nobodys = rows_of(ACME)["memory_nodes"][0] | {"id": "shared", "user_id": None}
     async with seeded.begin() as connection:
-        for table in ("users", "agents", "sessions", "memory_nodes"):
-            await insert_row(connection, table, bob[table])
-        await insert_row(connection, "memory_nodes", bob["memory_nodes"] | {"id": "shared", "user_id": None})
+        await insert_rows(connection, rows_of(ACME, number=1) | {"tenants": []})
+        await insert_row(connection, "memory_nodes", nobodys)
+    async with tenant_session(seeded, ACME) as session:
+        owners = {model: list(await session.scalars(select(model.user_id))) for model in UserOwned.__subclasses__()}
+    assert {ActiveMemory, MemoryNode} <= owners.keys()
+    assert [set(users) - {None} for users in owners.values()] == [{ann, bob}] * len(owners)
     async with tenant_session(seeded, ACME, ann) as session:
+        for model, users in owners.items():
+            assert list(await session.scalars(select(model.user_id))) == [ann] * users.count(ann), model
+            assert [row.user_id for row in await session.scalars(select(model))] == [ann] * users.count(ann), model
         deleted: Any = await session.execute(delete(MemoryNode).where(MemoryNode.user_id.is_distinct_from(ann)))
         assert deleted.rowcount == 0
-        assert list(await session.scalars(select(Session.user_id))) == [ann]
         assert await session.get(MemoryNode, (ACME, "shared")) is None
         memory = MemoryNode(id="new", content="x")
         session.add(memory)
         await session.commit()
         assert (memory.user_id, memory.tenant_id) == (ann, ACME)
-        assert list(await session.scalars(select(MemoryNode.user_id))) == [ann, ann]
+        assert list(await session.scalars(select(MemoryNode.user_id))) == [ann] * 3
         assert await session.scalar(text("SELECT memstore.current_tenant()")) == ACME
     with pytest.raises(TenantScopeError, match="user_id"):
         async with tenant_session(seeded, ACME, ann) as session:
-            session.add(MemoryNode(id="newer", content="x", user_id=UUID(bob["users"]["id"])))
+            session.add(MemoryNode(id="newer", content="x", user_id=bob))
     stored = {row["id"] for row in (await contents(seeded, ACME))["memory_nodes"]}
-    assert stored == {bob["memory_nodes"]["id"], rows_of(ACME)["memory_nodes"]["id"], "shared", "new"}
+    seeded_ones = {row["id"] for number in range(2) for row in rows_of(ACME, number)["memory_nodes"]}
+    assert stored == seeded_ones | {"shared", "new"}
 
 
 async def test_a_scope_is_of_uuids(seeded: AsyncEngine) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from . import db, identity, importing, search
+from . import db, identity, importing, retention, search
 
 # Pretty tracebacks show local variables, a password among them.
 app = typer.Typer(name="memstore", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -15,6 +15,7 @@ app.add_typer(db.app, name="db")
 app.add_typer(identity.tenants, name="tenant")
 app.add_typer(identity.users, name="user")
 app.add_typer(importing.app, name="import")
+app.add_typer(retention.app, name="retention")
 app.command()(search.search)
 
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
 
 from ..database import connecting
 from ..settings import Settings
 from ..store import tenant_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,6 +33,18 @@ DimOption = Annotated[
     int | None,
     typer.Option("--embedding-dim", min=1, max=16_000, help="Width of embeddings, for a database that has none yet."),
 ]
+
+
+class Progress(Protocol):
+    """How far a long command is: what it is at, and how much of that is done."""
+
+    @property
+    def phase(self) -> str: ...
+    @property
+    def done(self) -> int: ...
+    @property
+    def total(self) -> int: ...
+
 
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -58,6 +72,24 @@ async def resolve_owner(engine: AsyncEngine, user_id: UUID | None, tenant_id: UU
     if user_id is None:
         raise TypeError("neither a user nor a tenant")
     return await tenant_of(engine, user_id)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[Progress], None]]:
+    """Show how far a long command is: a bar on a terminal, nothing elsewhere."""
+    if not err.is_terminal:
+        yield lambda _: None
+        return
+    columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with ProgressBar(*columns, console=err) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def on_progress(progress: Progress) -> None:
+            if progress.phase not in tasks:
+                tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
+            bar.update(tasks[progress.phase], completed=progress.done, total=progress.total)
+
+        yield on_progress
 
 
 def print_json(value: object) -> None:

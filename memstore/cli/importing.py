@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ..migrations import verify_schema
-from ..transfer import DEFAULT_BATCH_SIZE, ImportResult, import_corpus
-from ..transfer import Progress as ImportProgress
+from ..transfer import DEFAULT_BATCH_SIZE, ImportResult, Progress, import_corpus
 from .common import (
     JsonOption,
     TenantOption,
     UserOption,
     check_one_owner,
     database,
-    err,
     out,
     print_json,
+    progress_bar,
     resolve_owner,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 app = typer.Typer(no_args_is_help=True, help="Bring memories in from where they live today.")
 
@@ -48,7 +45,7 @@ def corpus(
     """Import a file corpus. What is there already stays, so a killed import is finished by running it again."""
     check_one_owner(user_id, tenant_id)
 
-    async def run(on_progress: Callable[[ImportProgress], None]) -> ImportResult:
+    async def run(on_progress: Callable[[Progress], None]) -> ImportResult:
         async with database() as (engine, settings):
             await verify_schema(engine, embedding_dim=settings.embedding_dim)
             owner = await resolve_owner(engine, user_id, tenant_id)
@@ -68,24 +65,6 @@ def corpus(
         print_json(dataclasses.asdict(result) | {"rows_per_second": result.rows_per_second})
         return
     out.print(describe(result))
-
-
-@contextmanager
-def progress_bar() -> Iterator[Callable[[ImportProgress], None]]:
-    """Show how far an import is: a bar on a terminal, nothing elsewhere."""
-    if not err.is_terminal:
-        yield lambda _: None
-        return
-    columns = (TextColumn("{task.description:6}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def on_progress(progress: ImportProgress) -> None:
-            if progress.phase not in tasks:
-                tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
-            bar.update(tasks[progress.phase], completed=progress.done)
-
-        yield on_progress
 
 
 def describe(result: ImportResult) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..models import SCHEMA
-from ..models.types import EmbeddingBits, EmbeddingVector
+from ..models.types import EmbeddingBits, EmbeddingVector, Vocabulary
 from .scripts import revisions
 
 if TYPE_CHECKING:
@@ -54,12 +54,14 @@ def include_name(name: str | None, kind: str, _parents: Mapping[str, str | None]
 
 
 def render_item(kind: str, item: object, context: AutogenContext) -> str | Literal[False]:
-    """Write the width of embeddings as a question to the database, not as a number."""
+    """Write types as a revision may name them: without the models, and the width of embeddings as a question."""
     if kind == "type" and isinstance(item, EmbeddingVector):
         context.imports.add("from pgvector.sqlalchemy import VECTOR")
         return "VECTOR(op.embedding_dim())"
     if kind == "type" and isinstance(item, EmbeddingBits):
         return "postgresql.BIT(op.embedding_dim())"
+    if kind == "type" and isinstance(item, Vocabulary):
+        return "sa.Text()"
     return False
 
 

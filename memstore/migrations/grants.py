@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from ..database import connecting, explained, open_connection
 from ..errors import PermissionDeniedError, SchemaMismatchError
-from ..models import SCHEMA, Base, Tenant, TenantOwned, User
+from ..models import SCHEMA, Base, EmbeddingModel, MemoryAccess, Tenant, TenantOwned, User, View
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -26,9 +26,10 @@ _ROLE = text("""
 async def grant(target: AsyncEngine | URL | str, role: str) -> tuple[str, ...]:
     """Grant `role` what an application needs, in one transaction, and return the statements that were run.
 
-    It may use the tables, read the revision and the width of embeddings, and sign up tenants and users; it may not
-    delete tenants, see the ledger, or own anything, so row level security confines it to the tenant it has set. Run it
-    again after an upgrade that adds tables.
+    It may use the tables, read the views, the revision and the width of embeddings, sign up tenants and users, and
+    register embedding models; it may not delete tenants, change a registered model or the access log, see the ledger,
+    or own anything, so row level security confines it to the tenant it has set. Run it again after an upgrade that adds
+    tables.
 
     Raises:
         PermissionDeniedError: there is no such role, or row level security would not apply to it.
@@ -60,12 +61,18 @@ def _statements(connection: Connection, role: str) -> tuple[str, ...]:
         raise PermissionDeniedError(
             f"role {role!r} {why}: row level security would not apply to it. Use a role of its own for the application"
         )
-    owned = [mapper.local_table for mapper in Base.registry.mappers if issubclass(mapper.class_, TenantOwned | User)]
-    full = ", ".join(sorted(str(table) for table in owned))
+    owned = {
+        str(mapper.local_table) for mapper in Base.registry.mappers if issubclass(mapper.class_, TenantOwned | User)
+    }
+    trail, models = str(MemoryAccess.__table__), str(EmbeddingModel.__table__)
+    full = ", ".join(sorted(owned - {trail}))
+    views = ", ".join(sorted(str(mapper.local_table) for mapper in View.registry.mappers))
     return (
         f"GRANT USAGE ON SCHEMA {SCHEMA} TO {row.quoted}",
         f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {row.quoted}",
         f"GRANT SELECT ON {SCHEMA}.alembic_version, {SCHEMA}.settings TO {row.quoted}",
         f"GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.{Tenant.__tablename__} TO {row.quoted}",
         f"GRANT SELECT, INSERT, UPDATE, DELETE ON {full} TO {row.quoted}",
+        f"GRANT SELECT, INSERT ON {trail}, {models} TO {row.quoted}",
+        f"GRANT SELECT ON {views} TO {row.quoted}",
     )

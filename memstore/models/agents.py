@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import Index, text
@@ -10,9 +11,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, TenantOwned, UserOwned, Versioned
 from .constraints import in_range, json_is, not_empty, not_negative, one_of, tenant_foreign_key
+from .relations import children, parent
 from .tenancy import User
 from .types import json_list, json_object, str_50, str_100, str_255, temperature, uuid_key
 from .vocabulary import AgentStatus, SessionStatus
+
+if TYPE_CHECKING:
+    from .memory import MemoryNode
+    from .observability import Activity, Evaluation, Feedback, Metric
+    from .tools import AgentTool
 
 
 class Agent(TenantOwned, Versioned, Base):
@@ -43,6 +50,14 @@ class Agent(TenantOwned, Versioned, Base):
     capabilities: Mapped[json_list] = mapped_column(comment="names of what it can do")
     metadata_: Mapped[json_object] = mapped_column("metadata", comment="free-form")
 
+    sessions: Mapped[list[Session]] = children("Session.agent_id", "Agent", reverse="agent")
+    memories: Mapped[list[MemoryNode]] = children("MemoryNode.agent_id", "Agent", reverse="agent")
+    agent_tools: Mapped[list[AgentTool]] = children("AgentTool.agent_id", "Agent", reverse="agent")
+    activities: Mapped[list[Activity]] = children("Activity.agent_id", "Agent", reverse="agent")
+    metrics: Mapped[list[Metric]] = children("Metric.agent_id", "Agent", reverse="agent")
+    evaluations: Mapped[list[Evaluation]] = children("Evaluation.agent_id", "Agent", reverse="agent")
+    feedback: Mapped[list[Feedback]] = children("Feedback.agent_id", "Agent", reverse="agent")
+
 
 class Session(TenantOwned, UserOwned, Versioned, Base):
     """One conversation between an agent and a user, with its working memory."""
@@ -68,3 +83,9 @@ class Session(TenantOwned, UserOwned, Versioned, Base):
     workspace: Mapped[json_object] = mapped_column(comment="working memory of this conversation")
     metadata_: Mapped[json_object] = mapped_column("metadata", comment="free-form")
     expires_at: Mapped[datetime] = mapped_column(comment="an active session past this moment has expired")
+
+    agent: Mapped[Agent] = parent("Session.agent_id", "Agent", reverse="sessions")
+    user: Mapped[User | None] = parent("Session.user_id", "User", reverse="sessions")
+    memories: Mapped[list[MemoryNode]] = children("MemoryNode.session_id", "Session", reverse="session")
+    activities: Mapped[list[Activity]] = children("Activity.session_id", "Session", reverse="session")
+    feedback: Mapped[list[Feedback]] = children("Feedback.session_id", "Session", reverse="session")

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import DateTime, FetchedValue, ForeignKey, MetaData, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from . import vocabulary
+from .relations import parent
 from .types import Vocabulary, now
+
+if TYPE_CHECKING:
+    from .tenancy import Tenant
 
 SCHEMA = "memstore"
 
@@ -30,15 +34,17 @@ VOCABULARIES = [
 ]
 
 
+def column_types() -> dict[Any, Any]:
+    """Return the SQL types of Python's, for those that SQLAlchemy would choose otherwise."""
+    vocabularies = {words: Vocabulary(words) for words in VOCABULARIES}
+    return {str: Text(), datetime: DateTime(timezone=True), **vocabularies}
+
+
 class Base(DeclarativeBase):
     """Every model of memstore, all in the PostgreSQL schema `memstore`."""
 
     metadata = MetaData(schema=SCHEMA, naming_convention=NAMING_CONVENTION)
-    type_annotation_map: ClassVar[dict[Any, Any]] = {
-        str: Text(),
-        datetime: DateTime(timezone=True),
-        **{words: Vocabulary(words) for words in VOCABULARIES},
-    }
+    type_annotation_map: ClassVar[dict[Any, Any]] = column_types()
     # Generated columns and triggers answer in the same round trip: under asyncio nothing may be fetched later.
     __mapper_args__ = {"eager_defaults": True}
 
@@ -52,6 +58,14 @@ class TenantOwned:
         server_default=text("memstore.current_tenant()"),
         sort_order=-2,
     )
+
+    @declared_attr
+    @classmethod
+    def tenant(cls) -> Mapped[Tenant]:
+        """Relate the row to its tenant, where the attribute that leads back has the name of the table."""
+        reverse: str = cls.__tablename__  # type: ignore[attr-defined]
+        related: Mapped[Tenant] = parent(f"{cls.__name__}.tenant_id", "Tenant", reverse=reverse)
+        return related
 
 
 class UserOwned:

@@ -1,10 +1,10 @@
-"""The constraints that many tables have, by the names and in the words that the revisions use."""
+"""The constraints and generated columns that many tables have, in the words that the revisions use."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint
+from sqlalchemy import CheckConstraint, Computed, ForeignKeyConstraint
 
 if TYPE_CHECKING:
     from enum import StrEnum
@@ -34,6 +34,11 @@ def not_negative(column: str) -> CheckConstraint:
     return CheckConstraint(f"{column} >= 0", name=f"{column}_not_negative")
 
 
+def finite(column: str) -> CheckConstraint:
+    """Return a CHECK that a number which is no integer is zero or more: not NaN, which is above zero, nor infinite."""
+    return CheckConstraint(f"{column} >= 0 AND {column} < 'Infinity'", name=f"{column}_not_negative")
+
+
 def not_empty(column: str) -> CheckConstraint:
     """Return a CHECK that a text holds at least one character."""
     return CheckConstraint(f"{column} <> ''", name=f"{column}_not_empty")
@@ -42,3 +47,26 @@ def not_empty(column: str) -> CheckConstraint:
 def json_is(column: str, kind: str) -> CheckConstraint:
     """Return a CHECK that a jsonb column holds an `object` or an `array`, and never the JSON null."""
     return CheckConstraint(f"jsonb_typeof({column}) = '{kind}'", name=f"{column}_is_{kind}")
+
+
+def is_sha256(column: str) -> CheckConstraint:
+    """Return a CHECK that bytes are as long as a sha256."""
+    return CheckConstraint(f"octet_length({column}) = 32", name=f"{column}_is_sha256")
+
+
+def has_cosine(column: str) -> CheckConstraint:
+    """Return a CHECK that a vector has a cosine.
+
+    A zero vector has none, nor has one whose squares leave the range of a float: both are NaN.
+    """
+    return CheckConstraint(f"({column} <=> {column}) <> 'NaN'::double precision", name=f"{column}_has_cosine")
+
+
+def words_of(*columns: str) -> Computed:
+    """Return the generated lexemes of some texts, English.
+
+    A tsvector holds at most 1 MiB, in which a compound stands whole and in parts: a longer text is kept, but not
+    indexed beyond 100,000 characters.
+    """
+    texts = " || ' ' || ".join(f"coalesce({column}, '')" for column in columns)
+    return Computed(f"to_tsvector('english'::regconfig, left({texts}, 100000))", persisted=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, Computed, Index, text
@@ -10,7 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .agents import Agent, Session
 from .base import Base, TenantOwned, UserOwned, Versioned
-from .constraints import in_range, json_is, not_empty, not_negative, one_of, tenant_foreign_key
+from .constraints import has_cosine, in_range, json_is, not_empty, not_negative, one_of, tenant_foreign_key, words_of
+from .relations import children, parent
 from .tenancy import User
 from .types import (
     EmbeddingBits,
@@ -36,12 +38,8 @@ from .vocabulary import (
     Urgency,
 )
 
-# A tsvector holds at most 1 MiB, in which a compound stands whole and in parts: a longer text is kept, but not indexed
-# beyond this many characters.
-SEARCH_VECTOR = (
-    "to_tsvector('english'::regconfig, left(coalesce(human_content, '') || ' ' || coalesce(assistant_content, '')"
-    " || ' ' || coalesce(content, ''), 100000))"
-)
+if TYPE_CHECKING:
+    from .episodes import EpisodeNode, MemoryRelationship
 
 # In UTC a day has 24 hours, which makes adding one immutable.
 EXPIRY = (
@@ -64,8 +62,7 @@ class MemoryNode(TenantOwned, UserOwned, Versioned, Base):
         tenant_foreign_key("agent_id", Agent, ondelete="SET NULL (agent_id)"),
         tenant_foreign_key("session_id", Session, ondelete="SET NULL (session_id)"),
         CheckConstraint("content IS NOT NULL OR human_content IS NOT NULL", name="has_text"),
-        # A zero vector has no cosine, nor has one whose squares leave the range of a float: both are NaN.
-        CheckConstraint("(embedding <=> embedding) <> 'NaN'::double precision", name="embedding_has_cosine"),
+        has_cosine("embedding"),
         not_empty("id"),
         one_of("intent_type", IntentType),
         one_of("complexity", Complexity),
@@ -131,7 +128,7 @@ class MemoryNode(TenantOwned, UserOwned, Versioned, Base):
     assistant_content: Mapped[str | None] = mapped_column(comment="what the assistant answered")
     content: Mapped[str | None] = mapped_column(comment="the text of any other memory")
     search_vector: Mapped[words | None] = mapped_column(
-        Computed(SEARCH_VECTOR, persisted=True),
+        words_of("human_content", "assistant_content", "content"),
         deferred=True,
         deferred_raiseload=True,
         comment="lexemes of all texts, English",
@@ -186,4 +183,15 @@ class MemoryNode(TenantOwned, UserOwned, Versioned, Base):
         deferred=True,
         deferred_raiseload=True,
         comment="one bit for each dimension: above zero or not",
+    )
+
+    user: Mapped[User | None] = parent("MemoryNode.user_id", "User", reverse="memories")
+    agent: Mapped[Agent | None] = parent("MemoryNode.agent_id", "Agent", reverse="memories")
+    session: Mapped[Session | None] = parent("MemoryNode.session_id", "Session", reverse="memories")
+    episode_nodes: Mapped[list[EpisodeNode]] = children("EpisodeNode.node_id", "MemoryNode", reverse="node")
+    outgoing: Mapped[list[MemoryRelationship]] = children(
+        "MemoryRelationship.source_id", "MemoryNode", reverse="source"
+    )
+    incoming: Mapped[list[MemoryRelationship]] = children(
+        "MemoryRelationship.target_id", "MemoryNode", reverse="target"
     )

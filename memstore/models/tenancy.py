@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sqlalchemy import ForeignKey, UniqueConstraint, text
@@ -9,8 +10,19 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base, Versioned
 from .constraints import json_is, not_empty, one_of
+from .relations import children, owned, parent
 from .types import json_object, str_50, str_255, str_320, uuid_key
 from .vocabulary import TenantKind
+
+if TYPE_CHECKING:
+    from .agents import Agent, Session
+    from .audit import MemoryAccess, SearchMetric
+    from .documents import Document, DocumentChunk
+    from .embeddings import Embedding
+    from .episodes import EpisodeNode, EpisodicMemory, MemoryRelationship
+    from .memory import MemoryNode
+    from .observability import Activity, Evaluation, Feedback, Metric
+    from .tools import AgentTool, Tool
 
 
 class Tenant(Versioned, Base):
@@ -34,6 +46,25 @@ class Tenant(Versioned, Base):
     external_id: Mapped[str_255 | None] = mapped_column(comment="the identity provider's id of this tenant")
     config: Mapped[json_object] = mapped_column(comment="settings of this tenant, free-form")
 
+    users: Mapped[list[User]] = owned("User")
+    agents: Mapped[list[Agent]] = owned("Agent")
+    sessions: Mapped[list[Session]] = owned("Session")
+    tools: Mapped[list[Tool]] = owned("Tool")
+    agent_tools: Mapped[list[AgentTool]] = owned("AgentTool")
+    memory_nodes: Mapped[list[MemoryNode]] = owned("MemoryNode")
+    episodic_memories: Mapped[list[EpisodicMemory]] = owned("EpisodicMemory")
+    episode_nodes: Mapped[list[EpisodeNode]] = owned("EpisodeNode")
+    memory_relationships: Mapped[list[MemoryRelationship]] = owned("MemoryRelationship")
+    documents: Mapped[list[Document]] = owned("Document")
+    document_chunks: Mapped[list[DocumentChunk]] = owned("DocumentChunk")
+    embeddings: Mapped[list[Embedding]] = owned("Embedding")
+    activities: Mapped[list[Activity]] = owned("Activity")
+    metrics: Mapped[list[Metric]] = owned("Metric")
+    evaluations: Mapped[list[Evaluation]] = owned("Evaluation")
+    feedback: Mapped[list[Feedback]] = owned("Feedback")
+    memory_access_log: Mapped[list[MemoryAccess]] = owned("MemoryAccess")
+    search_metrics: Mapped[list[SearchMetric]] = owned("SearchMetric")
+
 
 class User(Versioned, Base):
     """A person, as an identity provider knows them, in exactly one tenant."""
@@ -55,3 +86,9 @@ class User(Versioned, Base):
     external_id: Mapped[str_255] = mapped_column(comment="the identity provider's id of this person")
     email: Mapped[str_320 | None]
     display_name: Mapped[str_255 | None]
+
+    tenant: Mapped[Tenant] = parent("User.tenant_id", "Tenant", reverse="users")
+    sessions: Mapped[list[Session]] = children("Session.user_id", "User", reverse="user")
+    memories: Mapped[list[MemoryNode]] = children("MemoryNode.user_id", "User", reverse="user")
+    episodes: Mapped[list[EpisodicMemory]] = children("EpisodicMemory.user_id", "User", reverse="user")
+    accesses: Mapped[list[MemoryAccess]] = children("MemoryAccess.user_id", "User", reverse="user")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import Dialect, Numeric, SmallInteger, String, Text, text
+from sqlalchemy import Dialect, LargeBinary, Numeric, SmallInteger, String, Text, text
 from sqlalchemy.dialects.postgresql import BIT, JSONB, REAL, TSVECTOR
 from sqlalchemy.ext.mutable import MutableDict, MutableList
 from sqlalchemy.orm import mapped_column
@@ -62,14 +62,19 @@ str_100 = Annotated[str, mapped_column(String(100))]
 str_255 = Annotated[str, mapped_column(String(255))]
 str_320 = Annotated[str, mapped_column(String(320))]  # the longest email address: RFC 5321, 64 + 1 + 255
 bool_false = Annotated[bool, mapped_column(server_default=text("false"))]
+bool_true = Annotated[bool, mapped_column(server_default=text("true"))]
 count = Annotated[int, mapped_column(server_default=text("0"))]
 small = Annotated[int, mapped_column(SmallInteger)]
 real = Annotated[float, mapped_column(REAL)]
 temperature = Annotated[Decimal, mapped_column(Numeric(3, 2))]
+money = Annotated[Decimal, mapped_column(Numeric(10, 6))]
+unit_score = Annotated[Decimal, mapped_column(Numeric(5, 4))]  # 0 to 1
+sha256 = Annotated[bytes, mapped_column(LargeBinary)]
 now = Annotated[datetime, mapped_column(server_default=text("now()"))]
 json_object = Annotated[
     dict[str, Any], mapped_column(MutableDict.as_mutable(JSONB), server_default=text("'{}'::jsonb"))
 ]
 json_list = Annotated[list[Any], mapped_column(MutableList.as_mutable(JSONB), server_default=text("'[]'::jsonb"))]
 json_value = Annotated[Any, mapped_column(JSONB)]
+json_any = Annotated[Any, mapped_column(JSONB, server_default=text("'{}'::jsonb"))]
 words = Annotated[str, mapped_column(TSVECTOR)]

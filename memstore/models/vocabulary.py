@@ -38,6 +38,14 @@ class SessionStatus(StrEnum):
     ARCHIVED = "archived"
 
 
+class ToolStatus(StrEnum):
+    """Whether a tool may be called."""
+
+    ACTIVE = "active"
+    DEPRECATED = "deprecated"
+    DISABLED = "disabled"
+
+
 class IntentType(StrEnum):
     """What the human wanted with an utterance."""
 
@@ -111,3 +119,75 @@ class DecayTier(StrEnum):
     MEDIUM = "medium"
     LONG = "long"
     PINNED = "pinned"
+
+
+class RelationshipType(StrEnum):
+    """What one memory is to another."""
+
+    REFLECTION = "reflection"
+    CONSOLIDATION = "consolidation"
+    PATTERN = "pattern"
+    DECAY_PROMOTION = "decay_promotion"
+    SEMANTIC_LINK = "semantic_link"
+    SUPERSEDES = "supersedes"
+
+
+class Distance(StrEnum):
+    """How an embedding model wants its vectors compared."""
+
+    COSINE = "cosine"
+    L2 = "l2"
+    INNER_PRODUCT = "inner_product"
+
+
+class ActivityStatus(StrEnum):
+    """How an activity ended."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    PARTIAL = "partial"
+
+
+class MetricType(StrEnum):
+    """What kind of measurement a metric is."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Severity(StrEnum):
+    """How much a piece of feedback matters."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class FeedbackStatus(StrEnum):
+    """Where a piece of feedback is in its life."""
+
+    OPEN = "open"
+    IN_REVIEW = "in_review"
+    RESOLVED = "resolved"
+    WONT_FIX = "wont_fix"
+    DUPLICATE = "duplicate"
+
+
+class AccessType(StrEnum):
+    """What somebody did with a memory."""
+
+    READ = "read"
+    WRITE = "write"
+    UPDATE = "update"
+    DELETE = "delete"
+    SEARCH = "search"
+
+
+class SearchType(StrEnum):
+    """What a search went by."""
+
+    VECTOR = "vector"
+    TEXT = "text"
+    HYBRID = "hybrid"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,13 +13,13 @@ from sqlalchemy.dialects import postgresql
 from ..database import explained, open_connection
 from ..errors import IdentityConflictError, SettingsError, UnknownTenantError, UnknownUserError
 from ..models import Tenant, TenantKind, User
+from .checks import is_storable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-_TEXT = re.compile(r"[^\0\ud800-\udfff]*")  # what PostgreSQL takes: no NUL, and no half of a UTF-16 pair
 LOCAL = "local"
 """The auth_provider of users that were made without an identity provider; their external_id is their email."""
 
@@ -181,5 +180,5 @@ def _unknown_user(user_id: UUID) -> UnknownUserError:
 
 
 def _check_text(what: str, value: str, longest: int) -> None:
-    if not value.strip() or len(value) > longest or not _TEXT.fullmatch(value):
+    if not value.strip() or len(value) > longest or not is_storable(value):
         raise SettingsError(f"{what} is {value[:60]!r}. Needed: 1 to {longest} characters of text")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from sqlalchemy import ColumnElement, Float, bindparam, func, or_, select, text
 from sqlalchemy.exc import DBAPIError
 
@@ -14,13 +12,13 @@ from ..database import driver_error
 from ..errors import SettingsError, UnknownMemoryError, VectorError
 from ..models import MemoryNode
 from ..models.types import EmbeddingVector
+from .checks import checked_vector, is_storable
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from sqlalchemy.ext.asyncio import AsyncSession
 
 MAX_LIMIT = 1_000
-_TEXT = re.compile(r"[^\0\ud800-\udfff]*")  # no id holds anything else, and asking for it would be an error
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ async def search(session: AsyncSession, vector: ArrayLike, *, limit: int = 10) -
         VectorError: the vector has another shape, is not finite, or has no cosine.
         SettingsError: the limit is out of range.
     """
-    return await _nearest(session, _checked(vector), limit)
+    return await _nearest(session, checked_vector(vector), limit)
 
 
 async def like(session: AsyncSession, node_id: str, *, limit: int = 10) -> list[Hit]:
@@ -57,7 +55,7 @@ async def like(session: AsyncSession, node_id: str, *, limit: int = 10) -> list[
         SettingsError: the limit is out of range.
     """
     known = select(MemoryNode.embedding).where(MemoryNode.id == node_id)
-    found = (await session.execute(known)).first() if _TEXT.fullmatch(node_id) else None
+    found = (await session.execute(known)).first() if is_storable(node_id) else None
     if found is None:
         raise UnknownMemoryError(f"there is no memory {node_id!r} in this scope. Name one of this tenant's or user's")
     if found.embedding is None:
@@ -96,22 +94,3 @@ def _other_width(vector: list[float], found: str) -> VectorError:
         f"the vector has {len(vector)} dimensions, the memories of this database another number: {found}. "
         "Embed the question with the model that embedded the memories"
     )
-
-
-def _checked(vector: ArrayLike) -> list[float]:
-    try:
-        array = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise VectorError(f"the vector cannot be read as numbers: {error}. Needed: shape (D,)") from error
-    if array.ndim == 2 and len(array) == 1:
-        array = array[0]
-    if array.ndim != 1 or not array.size:
-        raise VectorError(f"the vector has shape {array.shape}. Needed: (D,) or (1, D), one vector")
-    if not np.isfinite(array).all():
-        raise VectorError("the vector holds NaN or infinity. Needed: finite numbers")
-    with np.errstate(over="ignore", under="ignore"):
-        square = float(np.dot(array, array))
-    if not 0 < square < float("inf"):
-        raise VectorError("the vector has no cosine: its length is zero or out of range. Normalise it")
-    result: list[float] = array.tolist()
-    return result

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from memstore.migrations import autogenerate
 from memstore.migrations.environment import Run
 from memstore.migrations.scripts import make_config
-from memstore.models.types import EmbeddingBits, EmbeddingVector
+from memstore.models import ToolStatus
+from memstore.models.types import EmbeddingBits, EmbeddingVector, Vocabulary
 from memstore.settings import Settings
 
 
@@ -37,7 +38,9 @@ async def test_nothing_is_left_to_generate_at_head(engine: AsyncEngine) -> None:
         ("ALTER TABLE memstore.users DROP CONSTRAINT uq_users_auth_provider_external_id", "auth_provider"),
         ("DROP INDEX memstore.ix_sessions_expires_at", "ix_sessions_expires_at"),
         ("CREATE TABLE memstore.extra (id integer)", "extra"),
-        ("UPDATE memstore.settings SET value = '5'", "embedding"),
+        ("ALTER TABLE memstore.tools ALTER COLUMN name TYPE text", "'modify_type', 'memstore', 'tools', 'name'"),
+        ("UPDATE memstore.settings SET value = '5'", "'memory_nodes', 'embedding',"),
+        ("UPDATE memstore.settings SET value = '5'", "'memory_nodes', 'embedding_bits',"),
         ("COMMENT ON COLUMN memstore.agents.metadata IS 'other'", "metadata"),
     ],
 )
@@ -54,11 +57,12 @@ async def test_what_belongs_to_the_host_is_not_looked_at(engine: AsyncEngine) ->
     await check(engine)
 
 
-def test_the_width_of_embeddings_is_rendered_as_a_question() -> None:
+def test_types_are_rendered_without_the_models_and_the_width_as_a_question() -> None:
     class Imports:
         imports: set[str] = set()
 
     context: Any = Imports()
     assert autogenerate.render_item("type", EmbeddingVector(), context) == "VECTOR(op.embedding_dim())"
     assert autogenerate.render_item("type", EmbeddingBits(), context) == "postgresql.BIT(op.embedding_dim())"
+    assert autogenerate.render_item("type", Vocabulary(ToolStatus), context) == "sa.Text()"
     assert context.imports == {"from pgvector.sqlalchemy import VECTOR"}

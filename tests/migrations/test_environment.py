@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -15,10 +16,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from memstore.errors import MigrationError, RequirementError
 from memstore.migrations import requirements, status, upgrade
 from memstore.migrations.environment import Run
-from memstore.migrations.lock import migration_connection
+from memstore.migrations.lock import ADVISORY_LOCK, migration_connection
 from memstore.migrations.scripts import make_config, revisions
 from memstore.settings import Settings
-from tests.support import ROOT, Completed, run_python
+from tests.passwords import password_asked
+from tests.support import ROOT, Completed, Server, run_python
+
+HEAD, NEXT = revisions()[-1], f"{len(revisions()) + 1:04}"
 
 AUTOCOMMIT_REVISION = '''"""Read lock_timeout before, inside and after an autocommit block."""
 from alembic import op
@@ -39,6 +43,17 @@ def downgrade():
     op.execute("DROP TABLE memstore.seen")
 '''
 
+SLEEPING_REVISION = '''"""Take a while."""
+from alembic import op
+
+revision = "{revision}"
+down_revision = "{before}"
+
+
+def upgrade():
+    op.execute("SELECT pg_sleep({seconds})")
+'''
+
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
@@ -55,12 +70,12 @@ def alembic(checkout: Path, url: URL | None, *arguments: str, **environment: str
 async def test_the_plain_alembic_command(checkout: Path, empty_url: URL) -> None:
     up = alembic(checkout, empty_url, "-x", "embedding_dim=8", "upgrade", "head")
     assert up.returncode == 0, up.stderr
-    assert "Running upgrade 0003_agents_sessions -> 0004_memory_nodes" in up.stderr
+    assert f"Running upgrade {revisions()[-2]} -> {HEAD}" in up.stderr
     assert "(head)" in alembic(checkout, empty_url, "current").stdout
     assert "No new upgrade operations detected" in alembic(checkout, empty_url, "check").stdout
     down = alembic(checkout, empty_url, "downgrade", "-1")
     assert down.returncode == 0, down.stderr
-    assert (await status(empty_url)).current == "0003_agents_sessions"
+    assert (await status(empty_url)).current == revisions()[-2]
     behind = alembic(checkout, empty_url, "check")
     assert behind.returncode != 0
     assert "Target database is not up to date" in behind.stderr + behind.stdout
@@ -69,9 +84,32 @@ async def test_the_plain_alembic_command(checkout: Path, empty_url: URL) -> None
 
 
 def test_commands_that_only_look_write_nothing(checkout: Path, empty_url: URL) -> None:
-    for look in (["current"], ["check"], ["history"]):
-        alembic(checkout, empty_url, *look)
+    for look in ("current", "history"):
+        done = alembic(checkout, empty_url, look)
+        assert done.returncode == 0, done.stderr
+    behind = alembic(checkout, empty_url, "check")
+    assert "Target database is not up to date" in behind.stderr + behind.stdout
     assert asyncio.run(_count_schemas(empty_url)) == 0
+
+
+async def test_a_command_that_moves_waits_for_its_turn_and_one_that_looks_does_not(
+    checkout: Path, url: URL, engine: AsyncEngine
+) -> None:
+    arrived = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'alembic (memstore)'"
+    async with engine.connect() as holder:
+        await holder.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+        await holder.commit()
+        looking = alembic(checkout, url, "current", MEMSTORE_MIGRATION_WAIT_S="0.1")
+        assert "(head)" in looking.stdout, looking.stderr
+        moving = asyncio.create_task(asyncio.to_thread(alembic, checkout, url, "downgrade", "-1"))
+        while not await holder.scalar(text(arrived)) and not moving.done():
+            await holder.rollback()
+        await asyncio.wait([moving], timeout=0.5)
+        assert not moving.done()
+        await holder.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+        done = await moving
+    assert done.returncode == 0, done.stderr
+    assert (await status(engine)).current == revisions()[-2]
 
 
 async def _count_schemas(url: URL) -> object:
@@ -91,19 +129,43 @@ def test_errors_have_no_traceback(checkout: Path, url: URL) -> None:
 def test_a_new_revision_gets_the_next_number_and_an_unchanged_schema_nothing_to_do(checkout: Path, url: URL) -> None:
     made = alembic(checkout, url, "revision", "--autogenerate", "-m", "Nothing has changed here, and the name is long")
     assert made.returncode == 0, made.stderr
-    path = checkout / "alembic" / "versions" / "0005_nothing_has_changed_here_an.py"
+    path = checkout / "alembic" / "versions" / f"{NEXT}_nothing_has_changed_here_an.py"
     written = path.read_text()
     assert len(path.stem) == 32
     assert re.search(r"def upgrade\(\) -> None:\n    # ### .*\n    pass", written)
-    assert "down_revision = '0004_memory_nodes'" in written
+    assert f"down_revision = '{HEAD}'" in written
     assert alembic(checkout, url, "upgrade", "head").returncode == 0
-    assert "0005_nothing_has_changed_here_an (head)" in alembic(checkout, url, "current").stdout
+    assert f"{NEXT}_nothing_has_changed_here_an (head)" in alembic(checkout, url, "current").stdout
+
+
+def test_a_revision_by_hand_gets_the_next_number_unless_an_id_is_asked_for(checkout: Path, url: URL) -> None:
+    alembic(checkout, url, "revision", "-m", "By hand")
+    alembic(checkout, url, "revision", "-m", "By hand too", "--rev-id", "aaaa_mine")
+    versions = checkout / "alembic" / "versions"
+    made = {path.stem for path in versions.glob("*.py")} - set(revisions())
+    assert made == {f"{len(revisions()) + 1:04}_by_hand", "aaaa_mine"}
+
+
+async def test_the_ledger_says_how_long_each_step_took_and_of_which_text(checkout: Path, url: URL) -> None:
+    slow = SLEEPING_REVISION.format(revision="0098_slow", before=HEAD, seconds=0.5)
+    quick = SLEEPING_REVISION.format(revision="0099_quick", before="0098_slow", seconds=0)
+    for name, content in (("0098_slow.py", slow), ("0099_quick.py", quick)):
+        (checkout / "alembic" / "versions" / name).write_text(content, newline="\r\n")
+    done = alembic(checkout, url, "upgrade", "head")
+    assert done.returncode == 0, done.stderr
+    steps = (await status(url)).history[-2:]
+    assert [step.checksum for step in steps] == [hashlib.sha256(each.encode()).hexdigest() for each in (slow, quick)]
+    assert 500 <= steps[0].duration_ms < 60_000
+    assert steps[1].duration_ms < 500
 
 
 @pytest.mark.parametrize("password", ["p%41", "100%", "a@b/c d", "%(here)s"])
-def test_any_password_reaches_the_server(checkout: Path, empty_url: URL, password: str) -> None:
+def test_any_password_reaches_the_server(checkout: Path, server: Server, url: URL, password: str) -> None:
     """An alembic.ini would interpolate its % signs."""
-    done = alembic(checkout, empty_url.set(password=password), "upgrade", "0001_foundation")
+    role = f"asked_{url.database}"
+    with password_asked(server, database=str(url.database), role=role, password=password):
+        server.execute(f"ALTER ROLE {role} SUPERUSER")
+        done = alembic(checkout, url.set(username=role, password=password), "current")
     assert done.returncode == 0, done.stderr
     assert password not in done.stderr + done.stdout
 
@@ -137,11 +199,11 @@ async def test_a_connection_handed_over_is_used(empty_engine: AsyncEngine) -> No
 
     async with empty_engine.connect() as connection:
         await connection.run_sync(upgrade_on)
-    assert (await status(empty_engine)).current == revisions()[-1]
+    assert (await status(empty_engine)).current == HEAD
 
 
 async def test_lock_timeout_holds_inside_and_after_an_autocommit_block(checkout: Path, engine: AsyncEngine) -> None:
-    revision = AUTOCOMMIT_REVISION.format(head=revisions()[-1])
+    revision = AUTOCOMMIT_REVISION.format(head=HEAD)
     (checkout / "alembic" / "versions" / "0099_autocommit.py").write_text(revision)
     settings = Settings(lock_timeout_ms=1_234)
 
@@ -165,8 +227,18 @@ async def test_a_server_that_is_too_old_is_left_alone(
     empty_engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requirements, "SERVER_VERSION_NUM", 990_000)
-    with pytest.raises(RequirementError, match=r"the server is PostgreSQL 1\d.*, memstore needs 99 or newer"):
+    too_old = r"the server is PostgreSQL 1\d.*, memstore needs 99 or newer"
+    with pytest.raises(RequirementError, match=too_old):
         await upgrade(empty_engine)
+
+    def upgrade_on(connection: Connection) -> None:
+        config = make_config()
+        config.attributes[Run.KEY] = Run(Settings(), connection=connection)
+        command.upgrade(config, "head")
+
+    async with empty_engine.connect() as connection:
+        with pytest.raises(RequirementError, match=too_old):
+            await connection.run_sync(upgrade_on)
     assert (await status(empty_engine)).current is None
 
 
@@ -176,3 +248,17 @@ async def test_an_installed_pgvector_that_is_too_old_is_left_alone(
     monkeypatch.setattr(requirements, "VECTOR_VERSION", (99, 1))
     with pytest.raises(RequirementError, match=r"pgvector is 0\.\d.*memstore needs 99\.1 or newer\. Install"):
         await upgrade(engine)
+
+
+async def test_an_installed_pgvector_is_judged_by_its_number(engine: AsyncEngine) -> None:
+    async def install(version: str) -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text(f"UPDATE pg_extension SET extversion = '{version}' WHERE extname = 'vector'"))
+
+    await install("0.7.4")
+    with pytest.raises(
+        RequirementError, match=r"is 0\.7\.4, memstore needs 0\.8 or newer\. Run: ALTER EXTENSION vector"
+    ):
+        await upgrade(engine)
+    await install("0.10.0")
+    assert (await upgrade(engine)).steps == ()

@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from contextlib import AsyncExitStack
 
 import pytest
 from sqlalchemy import text
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from memstore.database import create_engine
 from memstore.errors import MigrationLockError
 from memstore.migrations import MigrationResult, status, upgrade
-from memstore.migrations.lock import ADVISORY_LOCK
+from memstore.migrations.lock import ADVISORY_LOCK, process_lock
 from memstore.migrations.scripts import revisions
 from memstore.settings import Settings
 from tests.conftest import CreateDatabase
@@ -40,15 +41,30 @@ async def _waiting_runner_states(connection: AsyncConnection) -> set[str]:
     return set(states)
 
 
-async def test_a_runner_that_waits_too_long_names_the_holder(empty_url: URL, empty_engine: AsyncEngine) -> None:
+async def test_a_runner_that_waits_too_long_names_the_holder(
+    empty_url: URL, empty_engine: AsyncEngine, create_database: CreateDatabase
+) -> None:
     holder = create_engine(empty_url, application_name="nightly deploy")
-    async with holder.connect() as connection:
+    others = [create_engine(create_database(None)) for _ in range(3)]
+    async with AsyncExitStack() as elsewhere:
+        for other in others:  # the lock of another database is another lock
+            await _hold_lock(await elsewhere.enter_async_context(other.connect()))
+        connection = await elsewhere.enter_async_context(holder.connect())
         pid = await _hold_lock(connection)
         with pytest.raises(MigrationLockError, match=f"held by pid {pid} .nightly deploy.") as raised:
             await upgrade(empty_engine, settings=Settings(migration_wait_s=0.3))
         assert (raised.value.holder_pid, raised.value.holder_application) == (pid, "nightly deploy")
-    await holder.dispose()
+    for used in (holder, *others):
+        await used.dispose()
     assert (await status(empty_engine)).current is None
+
+
+async def test_a_runner_that_waits_too_long_for_another_thread_says_so(empty_engine: AsyncEngine) -> None:
+    with process_lock(), pytest.raises(MigrationLockError, match="another thread .* migrating for 0.3 s") as raised:
+        await upgrade(empty_engine, settings=Settings(migration_wait_s=0.3))
+    assert (raised.value.holder_pid, raised.value.holder_application) == (None, None)
+    assert (await status(empty_engine)).current is None
+    await upgrade(empty_engine)
 
 
 async def test_a_waiting_runner_has_no_transaction_open_and_goes_on_when_the_holder_is_done(empty_url: URL) -> None:
@@ -78,6 +94,15 @@ async def test_a_waiting_runner_has_no_transaction_open_and_goes_on_when_the_hol
 async def test_runners_on_one_event_loop_wait_for_each_other(empty_engine: AsyncEngine) -> None:
     results = await asyncio.gather(*(upgrade(empty_engine, embedding_dim=8) for _ in range(RUNNERS)))
     assert _taken(results) == sorted(revisions())
+
+
+async def test_two_databases_at_once_get_what_each_was_asked_for(create_database: CreateDatabase) -> None:
+    asked = {create_database(None): dim for dim in (4, 8)}
+    results = await asyncio.gather(*(upgrade(url, embedding_dim=dim) for url, dim in asked.items()))
+    assert [len(result.steps) for result in results] == [len(revisions())] * 2
+    for url, dim in asked.items():
+        found = await status(url)
+        assert (found.current, found.embedding_dim, len(found.history)) == (revisions()[-1], dim, len(revisions()))
 
 
 def test_eight_threads_and_eight_processes_at_once(create_database: CreateDatabase) -> None:

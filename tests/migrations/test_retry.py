@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 
 import pytest
 from sqlalchemy import text
@@ -14,15 +15,24 @@ from memstore.settings import Settings
 from tests.support import dump
 
 PATIENT = Settings(lock_timeout_ms=50, lock_retries=20)
-IMPATIENT = Settings(lock_timeout_ms=50, lock_retries=1)
+IMPATIENT = Settings(lock_timeout_ms=50, lock_retries=2)
+BLOCKED_RUNNER = """
+    SELECT pid FROM pg_stat_activity
+    WHERE application_name = 'memstore db' AND wait_event_type = 'Lock' AND datname = current_database()
+"""
 
 
 async def test_a_busy_table_is_tried_again_until_it_is_free(engine: AsyncEngine, url: URL) -> None:
+    await downgrade(engine, "0004_memory_nodes")
     reader = create_engine(url)
     async with reader.connect() as connection:
         await connection.execute(text("SELECT FROM memstore.memory_nodes"))
         migrating = asyncio.create_task(downgrade(engine, "-1", settings=PATIENT))
-        await asyncio.sleep(0.5)
+        started, turns = monotonic(), 0
+        while monotonic() - started < 1.5:  # within the pause of a second
+            await asyncio.sleep(0.01)
+            turns += 1
+        assert turns > 25  # a migration that waits lets others on this event loop go on
         assert not migrating.done()
         await connection.rollback()
         result = await migrating
@@ -31,16 +41,43 @@ async def test_a_busy_table_is_tried_again_until_it_is_free(engine: AsyncEngine,
     assert (await status(engine)).current == "0003_agents_sessions"
 
 
-async def test_giving_up_names_who_is_in_the_way_and_keeps_the_steps_before(engine: AsyncEngine, url: URL) -> None:
+async def test_a_deadlock_is_tried_again(engine: AsyncEngine, url: URL) -> None:
+    """The other one waits for the migration's lock, too patiently to notice: it is the migration that gives way."""
+    await downgrade(engine, "0004_memory_nodes")
+    other = create_engine(url)
+    async with other.connect() as connection:
+        await connection.execute(text("SET deadlock_timeout = '1min'"))
+        await connection.execute(text("SELECT FROM memstore.memory_nodes"))
+        migrating = asyncio.create_task(
+            downgrade(url, "0003_agents_sessions", settings=Settings(lock_timeout_ms=60_000))
+        )
+        async with engine.connect() as watcher:
+            while not await watcher.scalar(text(BLOCKED_RUNNER)):
+                await watcher.rollback()
+        await connection.execute(text("SELECT FROM memstore.agents"))
+        assert not migrating.done()
+        await connection.rollback()
+        assert [step.revision for step in (await migrating).steps] == ["0004_memory_nodes"]
+    await other.dispose()
+
+
+async def test_giving_up_names_who_is_in_the_way_and_keeps_the_steps_before(
+    engine: AsyncEngine, url: URL, caplog: pytest.LogCaptureFixture
+) -> None:
     reader = create_engine(url, application_name="long report")
-    async with reader.connect() as connection:
+    async with reader.connect() as connection, engine.connect() as innocent:
         await connection.execute(text("SELECT FROM memstore.settings"))
         pid = await connection.scalar(text("SELECT pg_backend_pid()"))
+        await innocent.execute(text("SELECT FROM pg_class"))
+        started = monotonic()
         with pytest.raises(
-            MigrationError, match="downgrade 0001_foundation -> : no lock within 50 ms, 2 times"
+            MigrationError, match="downgrade 0001_foundation -> : no lock within 50 ms, 3 times"
         ) as raised:
             await downgrade(engine, "base", settings=IMPATIENT)
-        assert f"pid {pid} (long report, idle in transaction)" in str(raised.value)
+        assert f"in use by pid {pid} (long report, idle in transaction): SELECT pg_backend_pid()." in str(raised.value)
+        assert monotonic() - started > 0.25 + 0.5
+    pauses = [message.rpartition("; ")[2] for message in caplog.messages if "downgrade 0001_foundation" in message]
+    assert pauses == ["trying again in 0.25 s", "trying again in 0.50 s"]
     await reader.dispose()
     assert (await status(engine)).current == "0001_foundation"
     await upgrade(engine)
@@ -49,6 +86,7 @@ async def test_giving_up_names_who_is_in_the_way_and_keeps_the_steps_before(engi
 
 async def test_a_relative_target_is_counted_from_where_the_run_began(engine: AsyncEngine, url: URL) -> None:
     """-4 is four steps in all, also for an attempt that finds three of them taken."""
+    await downgrade(engine, "0004_memory_nodes")
     reader = create_engine(url)
     async with reader.connect() as connection:
         await connection.execute(text("SELECT FROM memstore.settings"))
@@ -73,6 +111,7 @@ async def test_the_lock_timeout_of_a_pooled_connection_is_put_back(url: URL) -> 
 
 
 async def test_a_terminated_runner_is_followed_by_one_that_finishes(engine: AsyncEngine, url: URL) -> None:
+    await downgrade(engine, "0004_memory_nodes")
     expected = dump(url)
     reader = create_engine(url)
     async with reader.connect() as connection:
@@ -84,15 +123,12 @@ async def test_a_terminated_runner_is_followed_by_one_that_finishes(engine: Asyn
     await reader.dispose()
     assert dump(url) == expected
     await downgrade(engine, "base")
-    await upgrade(engine, embedding_dim=4)
+    await upgrade(engine, "0004_memory_nodes", embedding_dim=4)
     assert dump(url) == expected
 
 
 async def _terminate_blocked_runner(engine: AsyncEngine) -> None:
-    terminate = """
-        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE application_name = 'memstore db' AND wait_event_type = 'Lock' AND datname = current_database()
-    """
+    terminate = BLOCKED_RUNNER.replace("pid", "pg_terminate_backend(pid)", 1)
     terminated = None
     while not terminated:  # a connection each time: within one transaction pg_stat_activity stands still
         async with engine.connect() as connection:

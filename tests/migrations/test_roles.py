@@ -76,7 +76,9 @@ async def test_a_role_that_may_not_create_the_extension_is_told_who_can(owner_ur
         await upgrade(owner_url)
     await create_extension(owner_url)
     await upgrade(owner_url, embedding_dim=4)
-    assert (await status(owner_url)).pending == ()
+    found = await status(owner_url)
+    assert found.pending == ()
+    assert {step.applied_by for step in found.history} == {"memstore"}
 
 
 async def test_a_role_without_rights_on_the_database_is_told_what_it_needs(server: Server, owner_url: URL) -> None:
@@ -84,6 +86,24 @@ async def test_a_role_without_rights_on_the_database_is_told_what_it_needs(serve
     server.execute(f"ALTER DATABASE {owner_url.database} OWNER TO postgres")
     with pytest.raises(PermissionDeniedError, match="Run as its owner: GRANT CREATE ON DATABASE test_.* TO memstore"):
         await upgrade(owner_url)
+
+
+async def test_a_schema_that_was_made_for_a_role_is_enough_and_is_left_to_who_made_it(
+    server: Server, owner_url: URL
+) -> None:
+    await create_extension(owner_url)
+    server.execute(f"ALTER DATABASE {owner_url.database} OWNER TO postgres")
+    engine = create_engine(owner_url.set(username="postgres"))
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE SCHEMA memstore"))
+        await connection.execute(text("GRANT USAGE, CREATE ON SCHEMA memstore TO memstore"))
+    await upgrade(owner_url, embedding_dim=4)
+    assert (await status(owner_url)).pending == ()
+    await downgrade(owner_url, "base")
+    async with engine.connect() as connection:
+        left = "SELECT count(*) FROM pg_class WHERE relnamespace = 'memstore'::regnamespace"
+        assert await connection.scalar(text(left)) == 0
+    await engine.dispose()
 
 
 async def test_the_extension_may_be_in_a_schema_off_the_search_path(empty_engine: AsyncEngine) -> None:
@@ -150,9 +170,9 @@ async def test_the_environment_says_how_wide_embeddings_are(
         await verify_schema(empty_engine)
 
 
-async def test_a_table_that_was_dropped_by_hand_is_not_taken_for_a_missing_upgrade(engine: AsyncEngine) -> None:
+async def test_what_was_dropped_by_hand_is_not_taken_for_a_missing_upgrade(engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
-        await connection.execute(text("DROP TABLE memstore.memory_nodes"))
-    with pytest.raises(MigrationError, match="0004_memory_nodes.*the database is not as its revision says"):
+        await connection.execute(text("DROP VIEW memstore.agent_stats"))
+    with pytest.raises(MigrationError, match="0015_agent_stats.*the database is not as its revision says"):
         await downgrade(engine, "-1")
     assert (await status(engine)).current == revisions()[-1]

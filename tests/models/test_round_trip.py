@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from enum import StrEnum
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import func, inspect, select, text
@@ -11,133 +10,18 @@ from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import ColumnProperty, undefer
 
-from memstore import models
-from memstore.models import Agent, Base, DecayTier, LedgerEntry, MemoryNode, Session, Setting, Tenant, User
-from memstore.models.types import Vocabulary
-
-TENANT, USER, AGENT, SESSION = (UUID(int=number) for number in range(1, 5))
-CREATED, UPDATED, LATER = (datetime(year, 2, 3, 4, 5, 6, 789, tzinfo=UTC) for year in (2001, 2002, 2100))
-VERSIONED = {"created_at": CREATED, "updated_at": UPDATED, "version": 7}
-
-# A value that is no default, for every column that can be written. Parents first.
-VALUES: dict[type[Base], dict[str, Any]] = {
-    Setting: {"key": "colour", "value": {"name": "green", "rgb": [0, 1.5, None]}},
-    LedgerEntry: {
-        "revision": "0001_foundation",
-        "direction": models.MigrationDirection.STAMP,
-        "checksum": "ab" * 32,
-        "package_version": "1.2.3",
-        "applied_by": "somebody",
-        "applied_at": CREATED,
-        "duration_ms": 12,
-    },
-    Tenant: VERSIONED
-    | {
-        "id": TENANT,
-        "kind": models.TenantKind.PERSONAL,
-        "name": "Ann",
-        "external_id": "acme",
-        "config": {"plan": "free"},
-    },
-    User: VERSIONED
-    | {
-        "id": USER,
-        "tenant_id": TENANT,
-        "auth_provider": "google",
-        "external_id": "ann",
-        "email": "ann@example.com",
-        "display_name": "Ann Ångström 🦉",
-    },
-    Agent: VERSIONED
-    | {
-        "tenant_id": TENANT,
-        "id": AGENT,
-        "name": "Guide",
-        "description": "shows the way",
-        "personality": "calm",
-        "language": "pt-BR",
-        "status": models.AgentStatus.ACTIVE,
-        "llm_provider": "local",
-        "llm_model": "small",
-        "temperature": Decimal("0.75"),
-        "max_tokens": 512,
-        "behavior_name": "guide",
-        "capabilities": ["search", {"name": "plan"}],
-        "metadata_": {"team": "north"},
-    },
-    Session: VERSIONED
-    | {
-        "tenant_id": TENANT,
-        "id": SESSION,
-        "user_id": USER,
-        "agent_id": AGENT,
-        "status": models.SessionStatus.CLOSED,
-        "history": [{"role": "user", "content": "hi"}],
-        "workspace": {"step": 2},
-        "metadata_": {"channel": "web"},
-        "expires_at": LATER,
-    },
-    MemoryNode: VERSIONED
-    | {
-        "tenant_id": TENANT,
-        "id": "mem_0123456789abcdef",
-        "user_id": USER,
-        "agent_id": AGENT,
-        "session_id": SESSION,
-        "conversation_id": "conversation",
-        "sequence_index": 3,
-        "key": "city",
-        "human_content": "Where does Ann live?",
-        "assistant_content": "In Rome.",
-        "content": "Ann lives in Rome",
-        "source": "chatlog",
-        "intent_type": models.IntentType.QUESTION,
-        "complexity": models.Complexity.MODERATE,
-        "technical_depth": 4,
-        "emotional_valence": models.EmotionalValence.NEUTRAL,
-        "urgency": models.Urgency.LOW,
-        "conversation_mode": models.ConversationMode.CHAT,
-        "action_required": True,
-        "has_code": True,
-        "has_error": True,
-        "tags": {"topics": ["home"], "entities": ["Ann", "Rome"]},
-        "cluster_id": -1,
-        "cluster_label": "places",
-        "cluster_confidence": 0.5,
-        "memory_type": models.MemoryType.FACT,
-        "neuro_type": models.NeuroType.SEMANTIC,
-        "importance": 9,
-        "decay_tier": DecayTier.LONG,
-        "decay_lambda": 0.25,
-        "importance_decay": 0.75,
-        "ui_source": "web",
-        "ai_generated": True,
-        "user_confirmed": True,
-        "expires_at": LATER,
-        "access_count": 11,
-        "last_accessed": UPDATED,
-        "deleted_at": UPDATED,
-        "metadata_": {"line": 12},
-        "embedding": [1.0, -2.0, 0.5, 0.0],
-        "embedding_model": "bge-m3",
-    },
-}
-
-# Enough to insert a second row of each model, all else left to the database.
-REQUIRED: dict[type[Base], dict[str, Any]] = {
-    Setting: {"key": "size", "value": 4},
-    LedgerEntry: {
-        "revision": "1",
-        "direction": models.MigrationDirection.UPGRADE,
-        "package_version": "1",
-        "duration_ms": 0,
-    },
-    Tenant: {"name": "Acme"},
-    User: {"auth_provider": "test", "external_id": "bob"},
-    Agent: {"tenant_id": TENANT, "name": "Critic"},
-    Session: {"tenant_id": TENANT, "agent_id": AGENT, "expires_at": UPDATED},
-    MemoryNode: {"tenant_id": TENANT, "id": "bare", "human_content": "hello"},
-}
+from memstore.models import (
+    Base,
+    DecayTier,
+    DocumentChunk,
+    Embedding,
+    EmbeddingModel,
+    MemoryNode,
+    MemoryRelationship,
+    Session,
+    Tenant,
+)
+from tests.models.values import CREATED, LATER, OTHER_MEMORY, REQUIRED, SESSION, TENANT, VALUES, Values
 
 
 def attributes(model: type[Base], *, written: bool) -> set[str]:
@@ -156,9 +40,11 @@ def plain(row: Base, names: set[str]) -> dict[str, Any]:
     return found | ({"embedding": [float(x) for x in found["embedding"]]} if found.get("embedding") is not None else {})
 
 
-async def add_all(session: AsyncSession, values: dict[type[Base], dict[str, Any]]) -> list[Base]:
+async def add_all(session: AsyncSession, values: Values) -> list[Base]:
     rows: list[Base] = []
     for model, columns in values.items():
+        if columns is VALUES[MemoryRelationship]:
+            session.add(MemoryNode(**OTHER_MEMORY))
         rows.append(model(**columns))
         session.add(rows[-1])
         await session.flush()
@@ -187,9 +73,9 @@ async def test_each_value_comes_back_as_it_was_written(engine: AsyncEngine) -> N
         for model, key in keys:
             row = await session.get_one(model, key)
             assert plain(row, set(VALUES[model])) == VALUES[model]
-            for name, column in inspect(model).columns.items():
-                if isinstance(column.type, Vocabulary):
-                    assert isinstance(getattr(row, name), column.type.words), name
+            for name, value in VALUES[model].items():
+                if isinstance(value, StrEnum):
+                    assert isinstance(getattr(row, name), type(value)), name
 
 
 async def test_what_the_database_fills_in_is_there_after_the_flush(engine: AsyncEngine) -> None:
@@ -255,13 +141,43 @@ async def test_words_and_bits_follow_each_flush(engine: AsyncEngine) -> None:
 
 
 async def test_words_and_bits_are_never_loaded_unasked(engine: AsyncEngine) -> None:
+    raised: dict[type[Base], set[str]] = {}
     async with AsyncSession(engine) as session:
-        await add_memory(session)
+        keys = [(type(row), inspect(row).identity) for row in await add_all(session, VALUES)]
         session.expunge_all()
-        memory = await session.get_one(MemoryNode, (TENANT, "one"))
-        for name in attributes(MemoryNode, written=False) - {"expiry"}:
-            with pytest.raises(InvalidRequestError, match="raiseload"):
-                getattr(memory, name)
+        for model, key in keys:
+            row = await session.get_one(model, key)
+            for name in attributes(model, written=False) & inspect(row).unloaded:
+                with pytest.raises(InvalidRequestError, match="raiseload"):
+                    getattr(row, name)
+                raised.setdefault(model, set()).add(name)
+    words, bits = "search_vector", "embedding_bits"
+    assert raised == {MemoryNode: {words, bits}, DocumentChunk: {words}, Embedding: {words}}
+
+
+async def test_words_follow_the_text_of_chunks_and_embeddings(engine: AsyncEngine) -> None:
+    async with AsyncSession(engine) as session:
+        rows = [row for row in await add_all(session, VALUES) if isinstance(row, DocumentChunk | Embedding)]
+        for text_of_it, words in (("Lakes and rivers", "'lake':1 'river':3"), ("a café", "'café':2"), ("", "")):
+            for row in rows:
+                row.content = text_of_it
+                await session.flush()
+                await session.refresh(row, ["search_vector"])
+                assert row.search_vector == words, row
+
+
+@pytest.mark.parametrize("width", [1, 3, 2_000, 16_000])
+async def test_an_embedding_is_as_wide_as_its_model(engine: AsyncEngine, width: int) -> None:
+    vector = [1.0] + [0.5] * (width - 1)
+    async with AsyncSession(engine) as session:
+        session.add_all([Tenant(id=TENANT, name="Acme"), EmbeddingModel(name="new", dimensions=width)])
+        await session.flush()
+        row = Embedding(**REQUIRED[Embedding] | {"model": "new", "embedding": vector})
+        session.add(row)
+        await session.flush()
+        assert row.dimensions == width
+        await session.refresh(row)
+        assert plain(row, {"embedding", "dimensions"}) == {"embedding": vector, "dimensions": width}
 
 
 async def test_json_changed_in_place_is_saved(engine: AsyncEngine) -> None:

@@ -10,7 +10,19 @@ from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm.exc import StaleDataError
 
-from memstore.models import Agent, Base, MemoryNode, Session, Tenant, User
+from memstore.models import (
+    Agent,
+    Base,
+    Document,
+    Embedding,
+    EmbeddingModel,
+    EpisodicMemory,
+    MemoryNode,
+    Session,
+    Tenant,
+    Tool,
+    User,
+)
 
 Row = dict[str, Any]
 
@@ -24,12 +36,23 @@ ROWS: dict[str, Row] = {
     "agents": {"tenant_id": ID, "id": ID, "name": "Guide"},
     "sessions": {"tenant_id": ID, "id": ID, "agent_id": ID, "expires_at": LATER},
     "memory_nodes": {"tenant_id": ID, "id": "one", "content": "Ann likes tea", "embedding": "[1, 1, 1, 1]"},
+    "tools": {"tenant_id": ID, "id": ID, "name": "search"},
+    "episodic_memories": {"tenant_id": ID, "id": "one", "embedding": "[1, 1, 1, 1]"},
+    "documents": {"tenant_id": ID, "id": ID, "title": "Tea"},
+    "embeddings": {
+        "tenant_id": ID,
+        "source_type": "memory",
+        "source_id": "one",
+        "model": "toy",
+        "embedding": "[1, 1, 1]",
+        "content_hash": rf"\x{'00' * 32}",
+    },
 }
 
 # What a column is changed to, by its type. None of these is in a row above, and none is a default.
 CHANGED = {
-    "bit": "'0101'",
     "boolean": "true",
+    "bytea": r"'\xff'",
     "integer": "77",
     "jsonb": """'{"changed": true}'""",
     "numeric": "1.25",
@@ -49,9 +72,15 @@ WRITES: dict[type[Base], tuple[str, str]] = {
     Agent: ("name", "Critic"),
     Session: ("status", "closed"),
     MemoryNode: ("content", "Ann likes coffee"),
+    Tool: ("description", "finds things"),
+    EpisodicMemory: ("summary", "Ann likes coffee"),
+    Document: ("department", "sales"),
+    Embedding: ("content", "Ann likes coffee"),
 }
 
 ACCESS = {"access_count", "last_accessed"}
+RECORD_ACCESS = "access_count = access_count + 1, last_accessed = now()"
+WITH_ACCESS = [MemoryNode, EpisodicMemory]
 
 WRITABLE_COLUMNS = """
     SELECT attname AS name, split_part(format_type(atttypid, NULL), '.', -1) AS kind FROM pg_attribute
@@ -98,7 +127,11 @@ async def test_each_versioned_table_has_a_row(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         tables = set(await connection.scalars(text(VERSIONED_TABLES)))
     assert tables == set(ROWS)
-    assert tables == {table.name for table in Base.metadata.sorted_tables if "version" in table.columns}
+    versioned = {table for table in Base.metadata.sorted_tables if "version" in table.columns}
+    assert tables == {table.name for table in versioned}
+    assert {table for table in versioned if ACCESS & set(table.columns.keys())} == {
+        model.__table__ for model in WITH_ACCESS
+    }
 
 
 @pytest.mark.parametrize("table", ROWS)
@@ -122,12 +155,13 @@ async def test_writing_the_same_values_is_no_change(engine: AsyncEngine, table: 
         assert await update(connection, table, same) == (1, False)
 
 
-async def test_recording_an_access_is_no_change_and_takes_none_along(engine: AsyncEngine) -> None:
-    access = "access_count = access_count + 1, last_accessed = now()"
+@pytest.mark.parametrize("model", WITH_ACCESS)
+async def test_recording_an_access_is_no_change_and_takes_none_along(engine: AsyncEngine, model: type[Base]) -> None:
+    table, name = model.__tablename__, WRITES[model][0]
     async with engine.connect() as connection:
-        await insert_unconstrained(connection, "memory_nodes")
-        assert await update(connection, "memory_nodes", access) == (1, False)
-        assert await update(connection, "memory_nodes", f"{access}, importance = 9") == (2, True)
+        await insert_unconstrained(connection, table)
+        assert await update(connection, table, RECORD_ACCESS) == (1, False)
+        assert await update(connection, table, f"{RECORD_ACCESS}, {name} = 'changed'") == (2, True)
 
 
 @pytest.mark.parametrize("table", ROWS)
@@ -148,8 +182,20 @@ async def add_each(engine: AsyncEngine) -> dict[type[Base], Any]:
         Agent(tenant_id=tenant, id=tenant, name="Guide"),
         Session(tenant_id=tenant, agent_id=tenant, expires_at=datetime(2100, 1, 1, tzinfo=UTC)),
         MemoryNode(tenant_id=tenant, id="one", content="Ann likes tea"),
+        Tool(tenant_id=tenant, name="search"),
+        EpisodicMemory(tenant_id=tenant, id="one"),
+        Document(tenant_id=tenant, title="Tea"),
+        Embedding(
+            tenant_id=tenant,
+            source_type="memory",
+            source_id="one",
+            model="toy",
+            embedding=[1, 1, 1],
+            content_hash=bytes(32),
+        ),
     ]
     async with AsyncSession(engine, expire_on_commit=False) as session:
+        session.add(EmbeddingModel(name="toy", dimensions=3))
         for row in rows:
             session.add(row)
             await session.flush()
@@ -181,18 +227,38 @@ async def test_the_later_of_two_writers_is_told(engine: AsyncEngine, model: type
         assert getattr(await session.get_one(model, keys[model]), name) == value
 
 
-async def test_a_writer_is_told_of_raw_sql_but_not_of_an_access(engine: AsyncEngine) -> None:
+async def execute(engine: AsyncEngine, statement: str) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+
+
+@pytest.mark.parametrize("model", WRITES)
+async def test_a_writer_is_told_of_raw_sql_that_changes_something(engine: AsyncEngine, model: type[Base]) -> None:
     keys = await add_each(engine)
-    async with AsyncSession(engine) as reader, engine.connect() as other:
-        memory = await reader.get_one(MemoryNode, keys[MemoryNode])
-        await other.execute(text("UPDATE memstore.memory_nodes SET access_count = 5"))
-        await other.commit()
-        memory.content = "Ann likes coffee"
-        await reader.commit()
-        await reader.refresh(memory)
-        assert (memory.version, memory.access_count) == (2, 5)
-        await other.execute(text("UPDATE memstore.memory_nodes SET content = 'Ann likes juice'"))
-        await other.commit()
-        memory.content = "Ann likes milk"
+    name, value = WRITES[model]
+    async with AsyncSession(engine) as session:
+        row: Any = await session.get_one(model, keys[model])
+        await execute(engine, f"UPDATE memstore.{model.__tablename__} SET {name} = {name}")
+        setattr(row, name, value)
+        await session.commit()
+        await session.refresh(row)
+        assert (row.version, getattr(row, name)) == (2, value)
+        await execute(engine, f"UPDATE memstore.{model.__tablename__} SET {name} = 'archived'")
+        setattr(row, name, "active")
         with pytest.raises(StaleDataError):
-            await reader.commit()
+            await session.commit()
+    async with AsyncSession(engine) as session:
+        assert getattr(await session.get_one(model, keys[model]), name) == "archived"
+
+
+@pytest.mark.parametrize("model", WITH_ACCESS)
+async def test_a_writer_is_not_told_of_an_access(engine: AsyncEngine, model: type[Base]) -> None:
+    keys = await add_each(engine)
+    name, value = WRITES[model]
+    async with AsyncSession(engine) as session:
+        row: Any = await session.get_one(model, keys[model])
+        await execute(engine, f"UPDATE memstore.{model.__tablename__} SET {RECORD_ACCESS}")
+        setattr(row, name, value)
+        await session.commit()
+        await session.refresh(row)
+        assert (row.version, row.access_count, getattr(row, name)) == (2, 1, value)

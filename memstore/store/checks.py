@@ -1,0 +1,44 @@
+"""What is checked before the database is asked: texts and vectors that it could not take."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import VectorError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+_STORABLE = re.compile(r"[^\0\ud800-\udfff]*")
+
+
+def is_storable(text: str) -> bool:
+    """Tell whether PostgreSQL can hold a text: no NUL, and no half of a UTF-16 pair."""
+    return _STORABLE.fullmatch(text) is not None
+
+
+def checked_vector(vector: ArrayLike) -> list[float]:
+    """Return a vector of shape (D,) or (1, D) as float32 numbers.
+
+    Raises:
+        VectorError: it has another shape, is not finite, or has no cosine.
+    """
+    try:
+        array = np.asarray(vector, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise VectorError(f"the vector cannot be read as numbers: {error}. Needed: shape (D,)") from error
+    if array.ndim == 2 and len(array) == 1:
+        array = array[0]
+    if array.ndim != 1 or not array.size:
+        raise VectorError(f"the vector has shape {array.shape}. Needed: (D,) or (1, D), one vector")
+    if not np.isfinite(array).all():
+        raise VectorError("the vector holds NaN or infinity. Needed: finite numbers")
+    with np.errstate(over="ignore", under="ignore"):
+        square = float(np.dot(array, array))
+    if not 0 < square < float("inf"):
+        raise VectorError("the vector has no cosine: its length is zero or out of range. Normalise it")
+    result: list[float] = array.tolist()
+    return result

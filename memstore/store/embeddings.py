@@ -1,0 +1,200 @@
+"""Embeddings of anything, by any registered model: thin wrappers of the functions that the database has for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import Integer, String, bindparam, text
+from sqlalchemy.dialects.postgresql import BYTEA, JSONB, insert
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import Float, Uuid
+
+from ..database import driver_error
+from ..errors import EmbeddingModelError, SettingsError, VectorError
+from ..models import Distance, EmbeddingModel
+from .checks import checked_vector
+from .search import MAX_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from numpy.typing import ArrayLike
+    from sqlalchemy.ext.asyncio import AsyncSession
+
+_UPSERT = text("""
+    SELECT id, changed FROM memstore.upsert_embedding(
+        tenant => :tenant, source_type => :source_type, source_id => :source_id, model => :model,
+        embedding => :embedding, content_hash => :content_hash, content => :content, chunk_index => :chunk_index,
+        metadata => :metadata)
+""").bindparams(
+    bindparam("tenant", type_=Uuid()),
+    bindparam("source_type", type_=String()),
+    bindparam("source_id", type_=String()),
+    bindparam("model", type_=String()),
+    bindparam("embedding", type_=VECTOR()),
+    bindparam("content_hash", type_=BYTEA()),
+    bindparam("content", type_=String()),
+    bindparam("chunk_index", type_=Integer()),
+    bindparam("metadata", type_=JSONB()),
+)
+_SEARCH = (
+    text("""
+    SELECT id, source_type, source_id, chunk_index, content, metadata, similarity FROM memstore.similarity_search(
+        tenant => :tenant, model => :model, query => :query, threshold => :threshold, match_count => :match_count,
+        of_source_type => :source_type, of_source_id => :source_id)
+""")
+    .bindparams(
+        bindparam("tenant", type_=Uuid()),
+        bindparam("model", type_=String()),
+        bindparam("query", type_=VECTOR()),
+        bindparam("threshold", type_=Float()),
+        bindparam("match_count", type_=Integer()),
+        bindparam("source_type", type_=String()),
+        bindparam("source_id", type_=String()),
+    )
+    .columns(metadata=JSONB())
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingHit:
+    """An embedding that was found: `similarity` is 1 - cosine distance, from -1 to 1."""
+
+    id: UUID
+    source_type: str
+    source_id: str
+    chunk_index: int
+    content: str | None
+    metadata: dict[str, Any]
+    similarity: float
+
+
+async def register_embedding_model(
+    session: AsyncSession, name: str, dimensions: int, distance: Distance = Distance.COSINE
+) -> None:
+    """Register a model for all tenants; the same again changes nothing.
+
+    Args:
+        session: any session; the model is there for others when its transaction is committed.
+        name: 1 to 100 characters.
+        dimensions: width of its vectors, 1 to 16,000.
+        distance: how its vectors compare.
+
+    Raises:
+        EmbeddingModelError: it is registered with another width or distance.
+        SettingsError: the name or the width is out of range.
+    """
+    if not 1 <= len(name) <= 100 or not 1 <= dimensions <= 16_000:
+        raise SettingsError(f"the model is {name[:120]!r} of {dimensions} dimensions. Needed: a name, and 1 to 16,000")
+    values = {"name": name, "dimensions": dimensions, "distance": distance}
+    await session.execute(insert(EmbeddingModel).values(values).on_conflict_do_nothing())
+    found = await session.get_one(EmbeddingModel, name, populate_existing=True)
+    if (found.dimensions, found.distance) != (dimensions, distance):
+        raise EmbeddingModelError(
+            f"the model {name!r} is registered with {found.dimensions} dimensions and distance {found.distance}, not "
+            f"with {dimensions} and {distance}. Register yours under another name"
+        )
+
+
+async def upsert_embedding(
+    session: AsyncSession,
+    source_type: str,
+    source_id: str,
+    model: str,
+    embedding: ArrayLike,
+    *,
+    content_hash: bytes | None = None,
+    content: str | None = None,
+    chunk_index: int = 0,
+    metadata: Mapping[str, Any] | None = None,
+) -> tuple[UUID, bool]:
+    """Keep one row for each source, model and chunk, however many write it; return its id, and whether it changed.
+
+    Args:
+        session: a `memstore.tenant_session`; the row is its tenant's.
+        source_type: what was embedded, such as document.
+        source_id: its id there.
+        model: the name of a registered model.
+        embedding: shape (D,), D being the width of the model.
+        content_hash: sha256 of the text; worked out from `content` when None. The same as before changes nothing.
+        content: the text, to be kept beside the vector.
+        chunk_index: which piece of the source.
+        metadata: free-form.
+
+    Raises:
+        EmbeddingModelError: there is no such model.
+        VectorError: the vector has another width than the model, is not finite, or has no cosine.
+        SettingsError: neither content nor content_hash was given.
+    """
+    if content is None and content_hash is None:
+        raise SettingsError("the embedding has neither content nor content_hash. Give one, to see when it changes")
+    values = {
+        "tenant": session.info["tenant_id"],
+        "source_type": source_type,
+        "source_id": source_id,
+        "model": model,
+        "embedding": checked_vector(embedding),
+        "content_hash": content_hash,
+        "content": content,
+        "chunk_index": chunk_index,
+        "metadata": dict(metadata or {}),
+    }
+    row = (await _execute(session, _UPSERT, values)).one()
+    return row.id, row.changed
+
+
+async def similarity_search(
+    session: AsyncSession,
+    model: str,
+    query: ArrayLike,
+    *,
+    threshold: float = -1.0,
+    limit: int = 10,
+    source_type: str | None = None,
+    source_id: str | None = None,
+) -> list[EmbeddingHit]:
+    """Return the embeddings of a tenant by a model that are nearest to `query`, best first. Exact.
+
+    Args:
+        session: a `memstore.tenant_session`; its tenant is searched.
+        model: the name of a registered model.
+        query: shape (D,), D being the width of the model.
+        threshold: the least similarity, from -1 to 1.
+        limit: how many at most, 1 to 1,000.
+        source_type: only embeddings of this kind of source.
+        source_id: only embeddings of this source.
+
+    Raises:
+        EmbeddingModelError: there is no such model.
+        VectorError: the query has another width than the model, is not finite, or has no cosine.
+        SettingsError: the limit is out of range.
+    """
+    if not 1 <= limit <= MAX_LIMIT:
+        raise SettingsError(f"the limit is {limit}. Needed: 1 to {MAX_LIMIT:,}")
+    values = {
+        "tenant": session.info["tenant_id"],
+        "model": model,
+        "query": checked_vector(query),
+        "threshold": threshold,
+        "match_count": limit,
+        "source_type": source_type,
+        "source_id": source_id,
+    }
+    return [EmbeddingHit(**row._mapping) for row in await _execute(session, _SEARCH, values)]
+
+
+async def _execute(session: AsyncSession, statement: Any, values: dict[str, Any]) -> Any:
+    """Run a function of the database; what it raises about models and widths becomes an error of ours."""
+    try:
+        return await session.execute(statement, values)
+    except DBAPIError as error:
+        cause: Any = driver_error(error)
+        message = str(cause).splitlines()[0]
+        if getattr(cause, "sqlstate", None) == "22000" and "dimensions" in message:
+            raise VectorError(f"{message}. Embed with that model, or name the one you used") from error
+        if message.startswith("there is no embedding model"):
+            raise EmbeddingModelError(f"{message}. Register it: memstore.store.register_embedding_model") from error
+        raise
