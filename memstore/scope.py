@@ -40,7 +40,8 @@ async def tenant_session(
     Args:
         engine: an async engine on asyncpg, see `memstore.create_engine`.
         tenant_id: the tenant whose rows are visible, and which new rows belong to.
-        user_id: narrows it to the memories and sessions of this user; new ones are the user's.
+        user_id: narrows what belongs to users (memories, sessions, episodes, the access log) to this user's; new ones
+            are the user's. What belongs to agents or to the tenant stays in sight.
 
     Raises:
         TenantScopeError: an id is not a UUID, or a row of another tenant or user is about to be written.
@@ -53,6 +54,17 @@ async def tenant_session(
             await session.connection()
         yield session
         await session.commit()
+
+
+def scope_of(session: AsyncSession) -> tuple[UUID, UUID | None]:
+    """Return the tenant and the user of a `tenant_session`.
+
+    Raises:
+        TenantScopeError: the session is not of a tenant.
+    """
+    if "tenant_id" not in session.info:
+        raise TenantScopeError("this is done in a tenant's session. Open one: memstore.tenant_session")
+    return session.info["tenant_id"], session.info["user_id"]
 
 
 def _confine(session: Session, tenant: UUID, user: UUID | None) -> None:

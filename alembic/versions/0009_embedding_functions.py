@@ -27,10 +27,12 @@ DECLARE
 BEGIN
     IF expected IS NULL THEN
         RAISE EXCEPTION 'there is no embedding model %', coalesce(quote_literal(model), 'NULL')
-            USING ERRCODE = 'foreign_key_violation', HINT = 'Add it to memstore.embedding_models.';
+            USING ERRCODE = 'foreign_key_violation', CONSTRAINT = 'embedding_model',
+                  HINT = 'Add it to memstore.embedding_models.';
     ELSIF width IS DISTINCT FROM expected THEN
         RAISE EXCEPTION 'the model % makes vectors of % dimensions, this one has %',
-            quote_literal(model), expected, coalesce(width::text, 'none') USING ERRCODE = 'data_exception';
+            quote_literal(model), expected, coalesce(width::text, 'none')
+            USING ERRCODE = 'data_exception', CONSTRAINT = 'embedding_width';
     END IF;
 END
 $$
@@ -128,7 +130,8 @@ COMMENTS = {
     ),
     "FUNCTION memstore.similarity_search(uuid, text, vector, double precision, integer, text, text)": (
         "the embeddings of a tenant by a model that are nearest to query, best first, at most match_count; similarity "
-        "is 1 - cosine distance, from -1 to 1, and at least threshold; exact, by comparing all of them"
+        "is 1 - cosine distance, whatever the distance of the model, from -1 to 1, and at least threshold; exact, by "
+        "comparing all of them"
     ),
     "VIEW memstore.vector_search_stats": "how many embeddings there are, by tenant, source type and model",
 }

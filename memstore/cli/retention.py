@@ -56,7 +56,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Do this for all tenants, in small batches. AGE is a number and one of s, m, h, d, w, such as 90d."""
-    if activities is metrics is sessions is None and not memories:
+    if not memories and all(age is None for age in (activities, metrics, sessions)):
         raise typer.BadParameter(
             "found none of --activities, --metrics, --sessions, --memories, needed: at least one of them"
         )
@@ -73,5 +73,6 @@ def run(
         print_json(result)
         return
     for step in result.steps:
-        out.print(f"{step.name:17} {step.due:,} due, {step.done:,} {step.action}")
+        left = f", {step.left:,} left: in use by others, run it again later" if step.left else ""
+        out.print(f"{step.name:17} {step.due:,} due, {step.done:,} {step.action}{left}")
     out.print(f"{result.seconds:.1f} s" + (" (dry run: nothing was changed)" if dry_run else ""))

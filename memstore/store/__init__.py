@@ -1,7 +1,13 @@
 """How applications read and write memory: identities, finding memories again, what becomes of them with time."""
 
 from .audit import log_access
-from .embeddings import EmbeddingHit, register_embedding_model, similarity_search, upsert_embedding
+from .embeddings import (
+    EmbeddingHit,
+    delete_embeddings,
+    register_embedding_model,
+    similarity_search,
+    upsert_embedding,
+)
 from .identity import NewTenant, NewUser, as_sql, check_owner, create_tenant, create_user, tenant_of
 from .lifecycle import DECAY_PER_DAY, LIFETIME, decay_score, decay_score_of, expiry, is_live
 from .retention import (
@@ -37,6 +43,7 @@ __all__ = [
     "create_user",
     "decay_score",
     "decay_score_of",
+    "delete_embeddings",
     "expiry",
     "is_live",
     "like",

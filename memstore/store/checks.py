@@ -7,17 +7,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import VectorError
+from ..errors import SettingsError, VectorError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+MAX_DIMENSIONS = 16_000
 _STORABLE = re.compile(r"[^\0\ud800-\udfff]*")
 
 
 def is_storable(text: str) -> bool:
     """Tell whether PostgreSQL can hold a text: no NUL, and no half of a UTF-16 pair."""
     return _STORABLE.fullmatch(text) is not None
+
+
+def check_text(what: str, value: str, longest: int | None = None) -> None:
+    """Raise `SettingsError` unless a value is text that PostgreSQL can hold: 1 to `longest` characters, if that is set.
+
+    Without a `longest` it may be empty.
+    """
+    if not is_storable(value):
+        raise SettingsError(f"{what} holds a NUL or half of a UTF-16 pair. Remove it: PostgreSQL cannot store it")
+    if longest is not None and not 1 <= len(value) <= longest:
+        raise SettingsError(f"{what} is {value[:60]!r}. Needed: 1 to {longest} characters of text")
 
 
 def checked_vector(vector: ArrayLike) -> list[float]:
@@ -34,6 +46,8 @@ def checked_vector(vector: ArrayLike) -> list[float]:
         array = array[0]
     if array.ndim != 1 or not array.size:
         raise VectorError(f"the vector has shape {array.shape}. Needed: (D,) or (1, D), one vector")
+    if array.size > MAX_DIMENSIONS:
+        raise VectorError(f"the vector has {array.size} dimensions. Needed: at most {MAX_DIMENSIONS:,}")
     if not np.isfinite(array).all():
         raise VectorError("the vector holds NaN or infinity. Needed: finite numbers")
     with np.errstate(over="ignore", under="ignore"):

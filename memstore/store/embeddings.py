@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import Integer, String, bindparam, text
+from sqlalchemy import Integer, String, bindparam, delete, text
 from sqlalchemy.dialects.postgresql import BYTEA, JSONB, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Float, Uuid
 
 from ..database import driver_error
 from ..errors import EmbeddingModelError, SettingsError, VectorError
-from ..models import Distance, EmbeddingModel
-from .checks import checked_vector
+from ..models import Distance, Embedding, EmbeddingModel
+from ..scope import scope_of
+from .checks import MAX_DIMENSIONS, check_text, checked_vector
 from .search import MAX_LIMIT
 
 if TYPE_CHECKING:
@@ -86,10 +87,12 @@ async def register_embedding_model(
     Raises:
         EmbeddingModelError: it is registered with another width or distance.
         SettingsError: the name or the width is out of range.
+        ValueError: there is no such distance.
     """
-    if not 1 <= len(name) <= 100 or not 1 <= dimensions <= 16_000:
-        raise SettingsError(f"the model is {name[:120]!r} of {dimensions} dimensions. Needed: a name, and 1 to 16,000")
-    values = {"name": name, "dimensions": dimensions, "distance": distance}
+    check_text("the name of a model", name, 100)
+    if not 1 <= dimensions <= MAX_DIMENSIONS:
+        raise SettingsError(f"the model {name!r} has {dimensions} dimensions. Needed: 1 to {MAX_DIMENSIONS:,}")
+    values = {"name": name, "dimensions": dimensions, "distance": Distance(distance)}
     await session.execute(insert(EmbeddingModel).values(values).on_conflict_do_nothing())
     found = await session.get_one(EmbeddingModel, name, populate_existing=True)
     if (found.dimensions, found.distance) != (dimensions, distance):
@@ -127,12 +130,19 @@ async def upsert_embedding(
     Raises:
         EmbeddingModelError: there is no such model.
         VectorError: the vector has another width than the model, is not finite, or has no cosine.
-        SettingsError: neither content nor content_hash was given.
+        SettingsError: neither content nor content_hash was given, or a value is out of range or no text.
+        TenantScopeError: the session is not of a tenant.
     """
+    _check_source(source_type, source_id)
+    check_text("the content", content or "")
     if content is None and content_hash is None:
         raise SettingsError("the embedding has neither content nor content_hash. Give one, to see when it changes")
+    if content_hash is not None and len(content_hash) != 32:
+        raise SettingsError(f"content_hash has {len(content_hash)} bytes. Needed: the 32 of a sha256")
+    if not 0 <= chunk_index < 2**31:
+        raise SettingsError(f"chunk_index is {chunk_index}. Needed: 0 to {2**31 - 1}")
     values = {
-        "tenant": session.info["tenant_id"],
+        "tenant": scope_of(session)[0],
         "source_type": source_type,
         "source_id": source_id,
         "model": model,
@@ -156,7 +166,9 @@ async def similarity_search(
     source_type: str | None = None,
     source_id: str | None = None,
 ) -> list[EmbeddingHit]:
-    """Return the embeddings of a tenant by a model that are nearest to `query`, best first. Exact.
+    """Return the embeddings of a tenant by a model that are nearest to `query` by their cosine, best first.
+
+    Exact, by comparing all of them, whatever the distance that the model is registered with.
 
     Args:
         session: a `memstore.tenant_session`; its tenant is searched.
@@ -170,12 +182,15 @@ async def similarity_search(
     Raises:
         EmbeddingModelError: there is no such model.
         VectorError: the query has another width than the model, is not finite, or has no cosine.
-        SettingsError: the limit is out of range.
+        SettingsError: the limit or the threshold is out of range.
+        TenantScopeError: the session is not of a tenant.
     """
+    if not -1 <= threshold <= 1:
+        raise SettingsError(f"the threshold is {threshold}. Needed: -1 to 1")
     if not 1 <= limit <= MAX_LIMIT:
         raise SettingsError(f"the limit is {limit}. Needed: 1 to {MAX_LIMIT:,}")
     values = {
-        "tenant": session.info["tenant_id"],
+        "tenant": scope_of(session)[0],
         "model": model,
         "query": checked_vector(query),
         "threshold": threshold,
@@ -186,6 +201,31 @@ async def similarity_search(
     return [EmbeddingHit(**row._mapping) for row in await _execute(session, _SEARCH, values)]
 
 
+async def delete_embeddings(session: AsyncSession, source_type: str, source_id: str, *, from_chunk: int = 0) -> int:
+    """Delete the embeddings of a source, by all models, and return how many there were.
+
+    Args:
+        session: a `memstore.tenant_session`; only its tenant's are deleted.
+        source_type: what was embedded.
+        source_id: its id there.
+        from_chunk: keep the pieces before this one, for a source that has become shorter.
+
+    Raises:
+        TenantScopeError: the session is not of a tenant.
+    """
+    tenant, _ = scope_of(session)
+    _check_source(source_type, source_id)
+    of_source = (Embedding.source_type == source_type, Embedding.source_id == source_id)
+    statement = delete(Embedding).where(Embedding.tenant_id == tenant, *of_source, Embedding.chunk_index >= from_chunk)
+    result: Any = await session.execute(statement)
+    return int(result.rowcount)
+
+
+def _check_source(source_type: str, source_id: str) -> None:
+    check_text("source_type", source_type, 100)
+    check_text("source_id", source_id, 255)
+
+
 async def _execute(session: AsyncSession, statement: Any, values: dict[str, Any]) -> Any:
     """Run a function of the database; what it raises about models and widths becomes an error of ours."""
     try:
@@ -193,8 +233,9 @@ async def _execute(session: AsyncSession, statement: Any, values: dict[str, Any]
     except DBAPIError as error:
         cause: Any = driver_error(error)
         message = str(cause).splitlines()[0]
-        if getattr(cause, "sqlstate", None) == "22000" and "dimensions" in message:
-            raise VectorError(f"{message}. Embed with that model, or name the one you used") from error
-        if message.startswith("there is no embedding model"):
-            raise EmbeddingModelError(f"{message}. Register it: memstore.store.register_embedding_model") from error
+        match getattr(cause, "constraint_name", None):
+            case "embedding_width":
+                raise VectorError(f"{message}. Embed with that model, or name the one you used") from error
+            case "embedding_model":
+                raise EmbeddingModelError(f"{message}. Register it: memstore.store.register_embedding_model") from error
         raise

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import postgresql
 from ..database import explained, open_connection
 from ..errors import IdentityConflictError, SettingsError, UnknownTenantError, UnknownUserError
 from ..models import Tenant, TenantKind, User
-from .checks import is_storable
+from .checks import check_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -180,5 +180,6 @@ def _unknown_user(user_id: UUID) -> UnknownUserError:
 
 
 def _check_text(what: str, value: str, longest: int) -> None:
-    if not value.strip() or len(value) > longest or not is_storable(value):
+    check_text(what, value, longest)
+    if not value.strip():
         raise SettingsError(f"{what} is {value[:60]!r}. Needed: 1 to {longest} characters of text")

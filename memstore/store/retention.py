@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from dataclasses import dataclass
 from datetime import timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from asyncpg import DeadlockDetectedError, LockNotAvailableError
 from sqlalchemy import Integer, Interval, bindparam, text
+from sqlalchemy.exc import DBAPIError
 
-from ..database import explained, open_connection
+from ..database import driver_error, explained, open_connection
 from ..errors import PermissionDeniedError, SettingsError
 
 if TYPE_CHECKING:
@@ -18,6 +22,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 BATCH_SIZE = 1_000
+MAX_BATCH_SIZE = 100_000
+LOCK_TIMEOUT_MS = 2_000
+ATTEMPTS = 5
 MAX_AGE = timedelta(days=365 * 100)
 
 
@@ -39,8 +46,8 @@ class RetentionPolicy:
     def __post_init__(self) -> None:
         for name in ("activities", "metrics", "sessions"):
             age = getattr(self, name)
-            if age is not None and not timedelta(0) <= age <= MAX_AGE:
-                raise SettingsError(f"{name} are to be kept for {age}. Needed: zero to 100 years")
+            if age is not None:
+                _check_age(name, age)
         if not self._steps():
             raise SettingsError("nothing is asked for. Needed: at least one of activities, metrics, sessions, memories")
 
@@ -66,12 +73,18 @@ class RetentionProgress:
 
 @dataclass(frozen=True, slots=True)
 class RetentionStep:
-    """What became of one kind of row: `due` counted before, `done` counted as it was done; 0 in a dry run."""
+    """What became of one kind of row.
+
+    due: counted before.
+    done: counted as it was done; 0 in a dry run.
+    left: counted after a run that ended with less done than was due, because rows were in use the whole time.
+    """
 
     name: str
     action: str
     due: int
     done: int
+    left: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +138,9 @@ async def run_retention(
 ) -> RetentionResult:
     """Do what a policy says, for all tenants, and count it. Safe while the database is used, and several at once.
 
-    Rows that somebody else has locked are passed over: the next run finds them. A run that was killed has done whole
-    batches; run it again.
+    Rows that somebody else has locked are passed over. A batch that waits for longer than two seconds, for a row that
+    names one of its own, or that runs into a deadlock, is tried again a few times; then what is due is left to the next
+    run, and counted. A run that was killed has done whole batches; run it again.
 
     Args:
         engine: connects as the owner of the tables, or another role that row level security does not confine.
@@ -139,8 +153,7 @@ async def run_retention(
         PermissionDeniedError: the role is confined to one tenant at a time.
         SettingsError: the batch size is out of range.
     """
-    if not 1 <= batch_size <= 100_000:
-        raise SettingsError(f"the batch size is {batch_size}. Needed: 1 to 100,000")
+    _check_batch(batch_size)
     started, steps = monotonic(), []
     async with open_connection(engine) as connection:
         with explained(engine.url):
@@ -190,29 +203,64 @@ async def _run_step(
     on_progress: Callable[[RetentionProgress], None],
 ) -> RetentionStep:
     job, done = _JOBS[name], 0
-    by_age = ":older_than" in job.due
-    count = text(job.due).bindparams(bindparam("older_than", type_=Interval())) if by_age else text(job.due)
-    due = await connection.scalar(count, {"older_than": older_than} if by_age else {})
-    await connection.commit()
+    age = older_than if ":older_than" in job.due else None
+    due = await _count(connection, job, age)
     on_progress(RetentionProgress(name, 0, due))
     while not dry_run:
-        batch = await _call(connection, job.function, batch_size, older_than if by_age else None)
-        await connection.commit()
+        batch = await _run_batch(connection, job, batch_size, age)
         done += batch
         on_progress(RetentionProgress(name, done, max(due, done)))
         if batch < batch_size:
             break
-    return RetentionStep(name, job.action, due, done)
+    left = 0 if dry_run or done >= due else await _count(connection, job, age)
+    return RetentionStep(name, job.action, due, done, left)
+
+
+async def _count(connection: AsyncConnection, job: _Job, age: timedelta | None) -> int:
+    count = text(job.due) if age is None else text(job.due).bindparams(bindparam("older_than", age, Interval()))
+    due = int((await connection.execute(count)).scalar_one())
+    await connection.commit()
+    return due
+
+
+async def _run_batch(connection: AsyncConnection, job: _Job, batch_size: int, age: timedelta | None) -> int:
+    """Do one batch in a transaction of its own, and return how many rows it took: 0 where they stay in use."""
+    for attempt in range(ATTEMPTS):
+        try:
+            await connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_MS}ms'"))
+            done = await _call(connection, job.function, batch_size, age)
+            await connection.commit()
+        except DBAPIError as error:
+            await connection.rollback()
+            if not isinstance(driver_error(error), DeadlockDetectedError | LockNotAvailableError):
+                raise
+            await asyncio.sleep(random.uniform(0, 0.1) * 2**attempt)  # noqa: S311 -- so that two do not meet again
+        else:
+            return done
+    return 0
 
 
 async def _call(
     connection: AsyncConnection | AsyncSession, function: str, batch: int, older_than: timedelta | None = None
 ) -> int:
+    _check_batch(batch)
+    if older_than is not None:
+        _check_age("rows", older_than)
     arguments: dict[str, Any] = {"batch": batch} | ({} if older_than is None else {"older_than": older_than})
     named = ", ".join(f"{name} => :{name}" for name in arguments)
     types = [bindparam(name, type_=Integer() if name == "batch" else Interval()) for name in arguments]
     statement = text(f"SELECT memstore.{function}({named})").bindparams(*types)
     return int((await connection.execute(statement, arguments)).scalar_one())
+
+
+def _check_age(what: str, age: timedelta) -> None:
+    if not timedelta(0) <= age <= MAX_AGE:
+        raise SettingsError(f"{what} are to be kept for {age}. Needed: zero to 100 years")
+
+
+def _check_batch(batch: int) -> None:
+    if not 1 <= batch <= MAX_BATCH_SIZE:
+        raise SettingsError(f"the batch size is {batch}. Needed: 1 to {MAX_BATCH_SIZE:,}")
 
 
 async def _check_role(connection: AsyncConnection) -> None:

@@ -1,4 +1,7 @@
-"""Each index serves a query of ours: one that memstore runs, that a foreign key runs, or that a table is there for."""
+"""Each index serves a query: one that memstore runs, that a foreign key runs, or that applications have a table for.
+
+An index that the planner does not choose for its query, though it may not read the table from end to end, is of no use.
+"""
 
 from __future__ import annotations
 

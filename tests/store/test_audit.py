@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from memstore.errors import TenantScopeError
+from memstore.errors import SettingsError, TenantScopeError
 from memstore.models import AccessType, MemoryAccess, MemoryNode, User
 from memstore.scope import tenant_session
 from memstore.store import log_access
@@ -64,8 +65,37 @@ async def test_the_trail_outlives_the_memory_and_the_user(seeded: AsyncEngine) -
 
 async def test_only_a_tenants_session_can_log(seeded: AsyncEngine) -> None:
     async with AsyncSession(seeded) as session:
-        with pytest.raises(TenantScopeError, match="an access is logged in a tenant's session"):
+        with pytest.raises(TenantScopeError, match="Open one: memstore.tenant_session"):
             await log_access(session, AccessType.READ, MEMORY)
+
+
+async def test_a_service_logs_whom_it_acts_for_and_a_user_nobody_else(seeded: AsyncEngine) -> None:
+    async with tenant_session(seeded, ACME) as session:
+        await log_access(session, AccessType.READ, MEMORY, user_id=ANN, correlation_id="test")
+    assert await trail(seeded) == [("read", MEMORY, ANN)]
+    async with tenant_session(seeded, ACME, ANN) as session:
+        with pytest.raises(TenantScopeError, match="in the scope of"):
+            await log_access(session, AccessType.READ, MEMORY, user_id=UUID(int=99))
+        await session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"memory_id": "x" * 256}, "memory_id is .* Needed: 1 to 255"),
+        ({"correlation_id": ""}, "correlation_id is ''. Needed: 1 to 255"),
+        ({"query_text": "a\0b"}, "query_text holds a NUL"),
+        ({"results_count": -1}, "results_count is -1. Needed: 0 to"),
+        ({"processing_time_ms": float("nan")}, "processing_time_ms is nan. Needed: 0 to"),
+    ],
+)
+async def test_a_value_that_cannot_be_stored_is_refused(
+    seeded: AsyncEngine, given: dict[str, Any], reason: str
+) -> None:
+    async with tenant_session(seeded, ACME) as session:
+        with pytest.raises(SettingsError, match=reason):
+            await log_access(session, AccessType.SEARCH, **given)
+        assert (await log_access(session, AccessType.SEARCH, processing_time_ms=1e-50)).processing_time_ms == 0
 
 
 async def test_an_access_of_no_known_kind_is_refused(seeded: AsyncEngine) -> None:

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from memstore.database import create_engine
-from memstore.errors import EmbeddingModelError, SettingsError, VectorError
+from memstore.errors import EmbeddingModelError, SettingsError, TenantScopeError, VectorError
 from memstore.models import Distance, Embedding, EmbeddingModel, Tenant
 from memstore.scope import tenant_session
-from memstore.store import register_embedding_model, similarity_search, upsert_embedding
+from memstore.store import delete_embeddings, register_embedding_model, similarity_search, upsert_embedding
 
 ACME, INITECH = UUID(int=1), UUID(int=2)
 
@@ -112,7 +112,11 @@ async def test_a_row_written_past_the_function_is_held_to_the_width_too(models: 
         await session.rollback()
 
 
-@pytest.mark.parametrize("vector", [[0, 0, 0], [1, float("nan"), 0], [[1, 0, 0], [0, 1, 0]], []])
+@pytest.mark.parametrize(
+    "vector",
+    [[0, 0, 0], [1, float("nan"), 0], [[1, 0, 0], [0, 1, 0]], [], [1] * 16_001],
+    ids=lambda each: str(each)[:9],
+)
 async def test_what_is_no_vector_is_refused(models: AsyncEngine, vector: Any) -> None:
     with pytest.raises(VectorError):
         await put(models, "one", vector)
@@ -162,6 +166,61 @@ async def test_a_limit_out_of_range_is_refused(models: AsyncEngine, limit: int) 
             await similarity_search(session, "small", [1, 0, 0], limit=limit)
 
 
+@pytest.mark.parametrize("threshold", [-1.01, 1.01, float("nan")])
+async def test_a_threshold_out_of_range_is_refused(models: AsyncEngine, threshold: float) -> None:
+    async with tenant_session(models, ACME) as session:
+        with pytest.raises(SettingsError, match="the threshold is .* Needed: -1 to 1"):
+            await similarity_search(session, "small", [1, 0, 0], threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"content": "a\0b"}, "the content holds a NUL"),
+        ({"content": "\ud800"}, "the content holds a NUL or half of a UTF-16 pair"),
+        ({"source_type": ""}, "source_type is ''. Needed: 1 to 100"),
+        ({"source_type": "x" * 101}, "source_type is .* Needed: 1 to 100"),
+        ({"content_hash": b"x"}, "content_hash has 1 bytes. Needed: the 32 of a sha256"),
+        ({"chunk_index": -1}, "chunk_index is -1. Needed: 0 to 2147483647"),
+        ({"chunk_index": 2**31}, "chunk_index is 2147483648"),
+    ],
+)
+async def test_a_value_that_cannot_be_stored_is_refused(
+    models: AsyncEngine, given: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(SettingsError, match=reason):
+        await put(models, "one", [1, 0, 0], **given)
+    with pytest.raises(SettingsError, match="source_id is .* Needed: 1 to 255"):
+        await put(models, "x" * 256, [1, 0, 0])
+    assert await rows(models) == []
+
+
+async def test_only_a_tenants_session_will_do(models: AsyncEngine) -> None:
+    async with AsyncSession(models) as session:
+        with pytest.raises(TenantScopeError, match="Open one: memstore.tenant_session"):
+            await upsert_embedding(session, "page", "one", "small", [1, 0, 0], content="x")
+        with pytest.raises(TenantScopeError, match="Open one: memstore.tenant_session"):
+            await similarity_search(session, "small", [1, 0, 0])
+        with pytest.raises(TenantScopeError, match="Open one: memstore.tenant_session"):
+            await delete_embeddings(session, "page", "one")
+
+
+async def test_the_embeddings_of_a_source_are_deleted_from_a_chunk_on(models: AsyncEngine) -> None:
+    for chunk in range(4):
+        await put(models, "one", [1, 0, 0], chunk_index=chunk)
+    await put(models, "one", [1, 0, 0, 0, 0], model="large")
+    kept = [
+        await put(models, "two", [1, 0, 0]),
+        await put(models, "one", [1, 0, 0], source_type="mail"),
+        await put(models, "one", [1, 0, 0], tenant=INITECH),
+    ]
+    async with tenant_session(models, ACME) as session:
+        assert await delete_embeddings(session, "page", "one", from_chunk=2) == 2
+        assert await delete_embeddings(session, "page", "one") == 3
+        assert await delete_embeddings(session, "page", "one") == 0
+    assert {row.id for row in await rows(models)} == {id_ for id_, _ in kept}
+
+
 async def test_a_query_without_a_cosine_finds_nothing_in_sql(models: AsyncEngine) -> None:
     await put(models, "one", [1, 0, 0])
     async with models.connect() as connection:
@@ -176,8 +235,8 @@ async def test_a_model_is_registered_once(models: AsyncEngine) -> None:
             await register_embedding_model(session, "small", 4)
         with pytest.raises(EmbeddingModelError, match="'large' is registered with 5 dimensions and distance l2"):
             await register_embedding_model(session, "large", 5)
-        for name, width in (("", 3), ("x" * 101, 3), ("x", 0), ("x", 16_001)):
-            with pytest.raises(SettingsError, match="Needed: a name, and 1 to 16,000"):
+        for name, width in (("", 3), ("x" * 101, 3), ("x\0", 3), ("x", 0), ("x", 16_001)):
+            with pytest.raises(SettingsError, match=r"Needed: 1 to (100 characters|16,000)|holds a NUL"):
                 await register_embedding_model(session, name, width)
         await session.commit()
         assert set(await session.scalars(select(EmbeddingModel.name))) == {"small", "large"}

@@ -38,7 +38,7 @@ async def test_random_scores_are_within_bounds_never_grow_and_are_pythons(engine
             created = [NOW - timedelta(seconds=age) for age in ages.tolist()]
             lambdas = np.exp(random.uniform(np.log(1e-6), np.log(100), size)).tolist()
             importances = random.integers(1, 11, size).tolist()
-            accesses = np.exp(random.uniform(0, np.log(1e9), size)).astype(int).tolist()
+            accesses = (np.exp(random.uniform(0, np.log(1e9), size)) - 0.5).astype(int).tolist()
             grown = [timedelta(seconds=more) for more in np.exp(random.uniform(-5, 20, size)).tolist()]
             values = {"created": created, "lambdas": lambdas, "importances": importances, "accesses": accesses}
             rows = (await connection.execute(SCORES, values | {"at": NOW, "grown": grown})).all()

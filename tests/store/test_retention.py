@@ -142,8 +142,66 @@ async def test_rows_in_use_are_passed_over_and_found_by_the_next_run(aged: Async
         await user.execute(text("SELECT FROM memstore.metrics WHERE value = 25 FOR UPDATE"))
         result = await asyncio.wait_for(run_retention(aged, policy, batch_size=4), 60)
         assert [(step.due, step.done) for step in result.steps] == [(32, 30)]
+        assert result.steps[0].left == 2
     result = await run_retention(aged, policy)
-    assert [(step.due, step.done) for step in result.steps] == [(2, 2)]
+    assert [(step.due, step.done, step.left) for step in result.steps] == [(2, 2, 0)]
+
+
+# A row that names rows that are due: until it is free, these cannot go.
+NAMING = {
+    "activities": (
+        RetentionPolicy(activities=90 * DAY),
+        "INSERT INTO memstore.feedback (tenant_id, activity_id, feedback_type) "
+        "SELECT tenant_id, id, 'x' FROM memstore.activities ORDER BY created_at LIMIT 1",
+        "UPDATE memstore.feedback SET title = 'x'",
+    ),
+    "expired memories": (
+        RetentionPolicy(memories=True),
+        "INSERT INTO memstore.memory_relationships (tenant_id, source_id, target_id, relationship_type) "
+        f"VALUES ('{ACME}', 'short20', 'short21', 'pattern')",
+        "UPDATE memstore.memory_relationships SET confidence = 0.5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMING)
+async def test_a_row_in_use_that_names_what_is_due_is_waited_for_briefly(
+    aged: AsyncEngine, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(retention, "LOCK_TIMEOUT_MS", 20)
+    policy, insert, use = NAMING[name]
+    async with aged.begin() as connection:
+        await connection.execute(text(insert))
+    async with aged.connect() as user:
+        await user.execute(text(use))
+        result = await run_retention(aged, policy)
+        assert [(step.due, step.done, step.left) for step in result.steps] == [(DUE[name], 0, DUE[name])]
+    result = await run_retention(aged, policy)
+    assert [(step.due, step.done, step.left) for step in result.steps] == [(DUE[name], DUE[name], 0)]
+
+
+async def test_runs_that_delete_linked_memories_at_once_get_out_of_each_others_way(aged: AsyncEngine) -> None:
+    async with aged.begin() as connection:
+        await connection.execute(
+            text("""
+                INSERT INTO memstore.memory_nodes (tenant_id, id, content, expires_at)
+                SELECT :tenant, 'm' || n, 'x', now() - n * interval '1 s' FROM generate_series(1, 2000) AS n
+            """),
+            {"tenant": ACME},
+        )
+        await connection.execute(
+            text("""
+                INSERT INTO memstore.memory_relationships (tenant_id, source_id, target_id, relationship_type)
+                SELECT :tenant, 'm' || n, 'm' || 1 + (n * 7 + k * 311) % 2000, 'pattern'
+                FROM generate_series(1, 2000) AS n, generate_series(1, 4) AS k
+                WHERE n <> 1 + (n * 7 + k * 311) % 2000 ON CONFLICT DO NOTHING
+            """),
+            {"tenant": ACME},
+        )
+    policy = RetentionPolicy(memories=True)
+    results = await asyncio.gather(*(run_retention(aged, policy, batch_size=100) for _ in range(3)))
+    assert sum(step.done for result in results for step in result.steps) == 2000 + DUE["expired memories"]
+    assert (await run_retention(aged, policy)).steps[0].due == 0
 
 
 async def test_a_function_takes_a_batch_and_returns_its_count(aged: AsyncEngine) -> None:
@@ -161,6 +219,21 @@ async def test_the_wrappers_call_the_functions(aged: AsyncEngine) -> None:
         assert await retention.purge_activities(connection, 90 * DAY, batch=3) == 3
         assert await retention.purge_metrics(connection, 30 * DAY) == 32
         assert await retention.purge_expired_memories(connection, batch=3) == 3
+
+
+async def test_a_batch_of_none_is_refused(aged: AsyncEngine) -> None:
+    functions = ("cleanup_expired_sessions(", "purge_expired_memories(", "purge_metrics('1 day', ")
+    before = await state(aged)
+    for function in functions:
+        for batch in ("0", "-1", "NULL"):
+            with pytest.raises(DBAPIError, match=f"batch is {batch}, one or more is needed"):
+                await call(aged, f"{function}{batch})")
+    async with aged.connect() as connection:
+        with pytest.raises(SettingsError, match="the batch size is 0. Needed: 1 to 100,000"):
+            await retention.purge_metrics(connection, DAY, batch=0)
+        with pytest.raises(SettingsError, match="Needed: zero to 100 years"):
+            await retention.purge_metrics(connection, -DAY)
+    assert await state(aged) == before
 
 
 @pytest.mark.parametrize("function", ["purge_activities", "purge_metrics", "archive_closed_sessions"])

@@ -41,7 +41,7 @@ CASE = Case(
     after=(insert("memory_nodes", id="short", content="x", created_at=LONG_AGO, decay_tier="short"),),
     adds=(
         "archive_closed_sessions()",
-        "check_age()",
+        "check_retention()",
         "cleanup_expired_sessions()",
         "purge_activities()",
         "purge_expired_memories()",
