@@ -32,6 +32,10 @@ class Vocabulary(_TextDecorator):
         super().__init__()
         self.words = words
 
+    @property
+    def python_type(self) -> type[StrEnum]:
+        return self.words
+
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
         return None if value is None else self.words(value).value
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -23,6 +22,7 @@ from tests.models.constraints import (
     tools,
 )
 from tests.models.constraints.common import Row
+from tests.tenants import insert_row
 
 # Each after those that its rows refer to.
 FAMILIES = (directory, agents, tools, memory, episodes, documents, embeddings, observability, audit)
@@ -104,16 +104,9 @@ FOREIGN_KEYS = """
 """
 
 
-async def insert(connection: AsyncConnection, table: str, row: Row) -> None:
-    columns = ", ".join(row)
-    record = f"jsonb_populate_record(NULL::memstore.{table}, CAST(:row AS jsonb))"
-    statement = text(f"INSERT INTO memstore.{table} ({columns}) SELECT {columns} FROM {record}")
-    await connection.execute(statement, {"row": json.dumps(row)})
-
-
 async def insert_parents(connection: AsyncConnection) -> None:
     for table, row in PARENTS:
-        await insert(connection, table, row)
+        await insert_row(connection, table, row)
 
 
 async def refused_by(connection: AsyncConnection, table: str, row: Row, *, meant: str = "") -> str | None:
@@ -122,7 +115,7 @@ async def refused_by(connection: AsyncConnection, table: str, row: Row, *, meant
     try:
         for shadow in SHADOWED_BY.get(meant, []):
             await connection.execute(text(f"ALTER TABLE memstore.{table} DROP CONSTRAINT {shadow}"))
-        await insert(connection, table, row)
+        await insert_row(connection, table, row)
     except IntegrityError as error:
         cause: Any = error.orig.__cause__ if error.orig else None
         return str(cause.constraint_name)
@@ -209,7 +202,7 @@ async def test_no_number_is_nan_or_without_end(engine: AsyncEngine) -> None:
                 by = f'check constraint "ck_{table}_{column}_|numeric field overflow'
                 with pytest.raises(DBAPIError, match=by):
                     async with connection.begin_nested():
-                        await insert(connection, table, VALID[table] | {column: value})
+                        await insert_row(connection, table, VALID[table] | {column: value})
 
 
 async def test_pgvector_refuses_what_is_no_vector_of_the_width(engine: AsyncEngine) -> None:
@@ -228,7 +221,7 @@ async def test_pgvector_refuses_what_is_no_vector_of_the_width(engine: AsyncEngi
             for table in tables:
                 with pytest.raises(DBAPIError, match=reason):
                     async with connection.begin_nested():
-                        await insert(connection, table, VALID[table] | {"embedding": embedding})
+                        await insert_row(connection, table, VALID[table] | {"embedding": embedding})
 
 
 async def test_a_fact_of_the_whole_tenant_is_kept_once_until_it_is_soft_deleted(engine: AsyncEngine) -> None:
@@ -237,9 +230,9 @@ async def test_a_fact_of_the_whole_tenant_is_kept_once_until_it_is_soft_deleted(
     unique = "uq_memory_nodes_tenant_id_agent_id_user_id_key"
     async with engine.connect() as connection:
         await insert_parents(connection)
-        await insert(connection, "memory_nodes", fact)
+        await insert_row(connection, "memory_nodes", fact)
         assert await refused_by(connection, "memory_nodes", again) == unique
         await connection.execute(text("UPDATE memstore.memory_nodes SET deleted_at = now() WHERE id = 'new'"))
-        await insert(connection, "memory_nodes", again)
+        await insert_row(connection, "memory_nodes", again)
         with pytest.raises(IntegrityError, match=unique):
             await connection.execute(text("UPDATE memstore.memory_nodes SET deleted_at = NULL WHERE id = 'new'"))

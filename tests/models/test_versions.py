@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -23,6 +22,7 @@ from memstore.models import (
     Tool,
     User,
 )
+from tests.tenants import insert_row
 
 Row = dict[str, Any]
 
@@ -100,11 +100,7 @@ async def insert_unconstrained(connection: AsyncConnection, table: str) -> None:
     """Insert the table's row, last changed long ago, where nothing but its triggers has a say."""
     for owner, name in (await connection.execute(text(CHECKS_AND_FOREIGN_KEYS))).all():
         await connection.execute(text(f"ALTER TABLE {owner} DROP CONSTRAINT {name}"))
-    row = ROWS[table] | {"created_at": BEFORE, "updated_at": BEFORE}
-    columns = ", ".join(row)
-    record = f"jsonb_populate_record(NULL::memstore.{table}, CAST(:row AS jsonb))"
-    statement = text(f"INSERT INTO memstore.{table} ({columns}) SELECT {columns} FROM {record}")
-    await connection.execute(statement, {"row": json.dumps(row)})
+    await insert_row(connection, table, ROWS[table] | {"created_at": BEFORE, "updated_at": BEFORE})
 
 
 async def update(connection: AsyncConnection, table: str, assignments: str) -> tuple[int, bool]:
