@@ -72,9 +72,11 @@ CHANGES = (
     "tenant_id user_id id agent_id session_id conversation_id sequence_index key human_content assistant_content "
     "content source intent_type complexity technical_depth emotional_valence urgency conversation_mode action_required "
     "has_code has_error tags cluster_id cluster_label cluster_confidence memory_type neuro_type importance decay_tier "
-    "decay_lambda importance_decay ui_source ai_generated user_confirmed expires_at deleted_at metadata embedding "
+    "decay_lambda importance_decay ui_source ai_generated user_confirmed expires_at deleted_at metadata "
     "embedding_model created_at updated_at version"
 ).split()
+# IS DISTINCT FROM cannot say which schema the operator of a vector is in: a dump with one could not be restored.
+OTHER_EMBEDDING = "(OLD.embedding IS NULL) <> (NEW.embedding IS NULL) OR OLD.embedding <> NEW.embedding"
 
 
 # The facts of a deleted agent stay as nobody's in particular, and would meet others of the same key there.
@@ -221,7 +223,7 @@ def upgrade() -> None:
     before, after = (", ".join(f"{row}.{column}" for column in CHANGES) for row in ("OLD", "NEW"))
     op.execute(
         "CREATE TRIGGER touch BEFORE UPDATE ON memstore.memory_nodes FOR EACH ROW "
-        f"WHEN (({before}) IS DISTINCT FROM ({after})) EXECUTE FUNCTION memstore.touch()"
+        f"WHEN (({before}) IS DISTINCT FROM ({after}) OR {OTHER_EMBEDDING}) EXECUTE FUNCTION memstore.touch()"
     )
     op.enable_tenant_isolation("memory_nodes")
     op.execute(RELEASE_KEYS)

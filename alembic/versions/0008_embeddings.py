@@ -27,9 +27,11 @@ TIMESTAMP = sa.DateTime(timezone=True)
 
 # All that may be written; generated columns cannot be named here, and follow from these.
 CHANGES = (
-    "tenant_id id source_type source_id chunk_index model content content_hash embedding metadata created_at "
+    "tenant_id id source_type source_id chunk_index model content content_hash metadata created_at "
     "updated_at version"
 ).split()
+# IS DISTINCT FROM cannot say which schema the operator of a vector is in: a dump with one could not be restored.
+OTHER_EMBEDDING = "OLD.embedding <> NEW.embedding"
 
 
 def upgrade() -> None:
@@ -119,7 +121,7 @@ def upgrade() -> None:
     before, after = (", ".join(f"{row}.{column}" for column in CHANGES) for row in ("OLD", "NEW"))
     op.execute(
         "CREATE TRIGGER touch BEFORE UPDATE ON memstore.embeddings FOR EACH ROW "
-        f"WHEN (({before}) IS DISTINCT FROM ({after})) EXECUTE FUNCTION memstore.touch()"
+        f"WHEN (({before}) IS DISTINCT FROM ({after}) OR {OTHER_EMBEDDING}) EXECUTE FUNCTION memstore.touch()"
     )
     op.enable_tenant_isolation("embeddings")
 

@@ -152,6 +152,19 @@ async def test_writing_the_same_values_is_no_change(engine: AsyncEngine, table: 
 
 
 @pytest.mark.parametrize("model", WITH_ACCESS)
+async def test_an_embedding_that_comes_or_goes_is_a_change_and_none_that_stays_away(
+    engine: AsyncEngine, model: type[Base]
+) -> None:
+    table = model.__tablename__
+    async with engine.connect() as connection:
+        await insert_unconstrained(connection, table)
+        assert await update(connection, table, "embedding = NULL") == (2, True)
+        again = text(f"UPDATE memstore.{table} SET embedding = NULL RETURNING version")
+        assert await connection.scalar(again) == 2
+        assert await update(connection, table, "embedding = '[1, 2, 3, 4]'") == (3, True)
+
+
+@pytest.mark.parametrize("model", WITH_ACCESS)
 async def test_recording_an_access_is_no_change_and_takes_none_along(engine: AsyncEngine, model: type[Base]) -> None:
     table, name = model.__tablename__, WRITES[model][0]
     async with engine.connect() as connection:
