@@ -40,7 +40,7 @@ class Server:
     """A PostgreSQL of one major, with templates of migrated databases to copy fresh ones from."""
 
     major: int
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="memstore-test-")))
+    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="memstore-test-", dir=fastest_folder())))
     _templates: dict[int, str] = field(default_factory=dict)
     _names: count[int] = field(default_factory=count)
 
@@ -81,6 +81,12 @@ class Server:
 
     def drop_database(self, url: URL) -> None:
         self.execute(f"DROP DATABASE {url.database} WITH (FORCE)")
+
+
+def fastest_folder() -> Path | None:
+    """Return a folder in memory where there is room: creating a database is 300 files, 0.3 s on a disk, 0.03 s here."""
+    memory = Path("/dev/shm")  # noqa: S108
+    return memory if memory.is_dir() and shutil.disk_usage(memory).free > 8 * 2**30 else None
 
 
 def run_in_thread(coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -62,11 +62,6 @@ def test_the_lowest_versions_tested_are_the_lower_bounds() -> None:
     assert lowest == dict(line.split("==") for line in lines if not line.startswith("#"))
 
 
-def test_the_command_help_names_every_group() -> None:
-    shown = run_python("-m", "memstore", "--help").stdout
-    assert all(f" {group} " in shown for group in ("db", "tenant", "user", "import", "search"))
-
-
 def test_importing_the_models_needs_neither_environment_nor_drivers() -> None:
     check = (
         "import sys, memstore.models\n"

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from asyncpg import InterfaceError, PostgresError
-from sqlalchemy.exc import DBAPIError
-
-from ..database import driver_error
 from ..errors import MemstoreError, MissingPackageError
 
 
@@ -25,8 +21,11 @@ def main() -> None:
     except MemstoreError as error:
         sys.stderr.write(f"memstore: {error}\n")
         sys.exit(1)
-    except (DBAPIError, PostgresError, InterfaceError) as error:
-        # Not foreseen; the server's own words say more than a traceback would.
-        words = str(driver_error(error)).splitlines() or [type(error).__name__]
-        sys.stderr.write(f"memstore: the database refused it: {words[0]}. Check the server's log\n")
+    except Exception as error:
+        from .refusal import refusal  # the driver is not imported to print a version
+
+        said = refusal(error)
+        if said is None:
+            raise
+        sys.stderr.write(f"memstore: the database refused it: {said}. Check the server's log\n")
         sys.exit(1)

@@ -7,16 +7,18 @@ from typing import Annotated
 import typer
 
 from ..version import __version__
-from . import db, identity, importing, retention, search
+from .lazy import lazy
 
 # Pretty tracebacks show local variables, a password among them.
 app = typer.Typer(name="memstore", no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(db.app, name="db")
-app.add_typer(identity.tenants, name="tenant")
-app.add_typer(identity.users, name="user")
-app.add_typer(importing.app, name="import")
-app.add_typer(retention.app, name="retention")
-app.command()(search.search)
+app.add_typer(lazy("db:app", "Migrate a database, and see where it stands."), name="db")
+app.add_typer(lazy("identity:tenants", "Organisations."), name="tenant")
+app.add_typer(lazy("identity:users", "People."), name="user")
+app.add_typer(lazy("importing:app", "Bring memories in from where they live today."), name="import")
+app.add_typer(lazy("retention:app", "End what is over, and purge what is old."), name="retention")
+app.add_typer(
+    lazy("search:app", "Find the memories nearest to a vector or to another memory, best first."), name="search"
+)
 
 
 def _print_version(wanted: bool) -> None:

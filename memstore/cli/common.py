@@ -1,4 +1,4 @@
-"""What commands share: the database, whose memory is meant, and how results are printed."""
+"""What commands share: the database, how far they are, and how results are printed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
-from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -17,7 +16,6 @@ from rich.progress import Progress as ProgressBar
 
 from ..database import connecting
 from ..settings import Settings
-from ..store import tenant_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -25,10 +23,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-UserOption = Annotated[UUID | None, typer.Option("--user-id", help="Whose memory: this user's.", metavar="UUID")]
-TenantOption = Annotated[
-    UUID | None, typer.Option("--tenant-id", help="Whose memory: this tenant's, everybody's in it.", metavar="UUID")
-]
 DimOption = Annotated[
     int | None,
     typer.Option("--embedding-dim", min=1, max=16_000, help="Width of embeddings, for a database that has none yet."),
@@ -56,22 +50,6 @@ async def database() -> AsyncIterator[tuple[AsyncEngine, Settings]]:
     settings = Settings.from_env()
     async with connecting(settings.required_database_url(), application_name="memstore cli") as engine:
         yield engine, settings
-
-
-def check_one_owner(user_id: UUID | None, tenant_id: UUID | None) -> None:
-    """Exit with 2 unless exactly one of a user and a tenant was named."""
-    if (user_id is None) == (tenant_id is None):
-        found = "neither" if user_id is None else "both"
-        raise typer.BadParameter(f"found {found} of --user-id and --tenant-id, needed: exactly one of them")
-
-
-async def resolve_owner(engine: AsyncEngine, user_id: UUID | None, tenant_id: UUID | None) -> UUID:
-    """Return the tenant that is meant, by itself or by a user of it."""
-    if tenant_id is not None:
-        return tenant_id
-    if user_id is None:
-        raise TypeError("neither a user nor a tenant")
-    return await tenant_of(engine, user_id)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ..migrations import MigrationResult, MigrationStatus
 from ..settings import Settings
 from .common import DimOption, JsonOption, database, out, print_json
 
-app = typer.Typer(no_args_is_help=True, help="Migrate a database, and see where it stands.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 Revision = Annotated[str, typer.Argument(help="A revision, such as 0004_memory_nodes, or head or base.")]
 

@@ -13,8 +13,8 @@ from ..migrations import verify_schema
 from ..store import NewTenant, NewUser, as_sql, create_tenant, create_user
 from .common import JsonOption, database, out, print_json
 
-tenants = typer.Typer(no_args_is_help=True, help="Organisations.")
-users = typer.Typer(no_args_is_help=True, help="People.")
+tenants = typer.Typer(no_args_is_help=True, add_completion=False)
+users = typer.Typer(no_args_is_help=True, add_completion=False)
 
 SqlOption = Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")]
 

@@ -11,22 +11,13 @@ import typer
 
 from ..migrations import verify_schema
 from ..transfer import DEFAULT_BATCH_SIZE, ImportResult, Progress, import_corpus
-from .common import (
-    JsonOption,
-    TenantOption,
-    UserOption,
-    check_one_owner,
-    database,
-    out,
-    print_json,
-    progress_bar,
-    resolve_owner,
-)
+from .common import JsonOption, database, out, print_json, progress_bar
+from .owner import TenantOption, UserOption, check_one_owner, resolve_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = typer.Typer(no_args_is_help=True, help="Bring memories in from where they live today.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
 @app.callback()

@@ -11,13 +11,13 @@ import typer
 
 from ..migrations import verify_schema
 from ..store import RetentionPolicy, RetentionProgress, RetentionResult, run_retention
-from ..store.retention import BATCH_SIZE
+from ..store.retention_run import BATCH_SIZE
 from .common import JsonOption, database, out, print_json, progress_bar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-app = typer.Typer(no_args_is_help=True, help="End what is over, and purge what is old.")
+app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 

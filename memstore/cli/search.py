@@ -14,18 +14,13 @@ from ..migrations import verify_schema
 from ..npy import open_npy
 from ..scope import tenant_session
 from ..store import Hit, check_owner
-from .common import (
-    JsonOption,
-    TenantOption,
-    UserOption,
-    check_one_owner,
-    database,
-    out,
-    print_json,
-    resolve_owner,
-)
+from .common import JsonOption, database, out, print_json
+from .owner import TenantOption, UserOption, check_one_owner, resolve_owner
+
+app = typer.Typer(add_completion=False)
 
 
+@app.command()
 def search(
     user_id: UserOption = None,
     tenant_id: TenantOption = None,

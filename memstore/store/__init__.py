@@ -11,17 +11,13 @@ from .embeddings import (
 from .identity import NewTenant, NewUser, as_sql, check_owner, create_tenant, create_user, tenant_of
 from .lifecycle import DECAY_PER_DAY, LIFETIME, decay_score, decay_score_of, expiry, is_live
 from .retention import (
-    RetentionPolicy,
-    RetentionProgress,
-    RetentionResult,
-    RetentionStep,
     archive_closed_sessions,
     cleanup_expired_sessions,
     purge_activities,
     purge_expired_memories,
     purge_metrics,
-    run_retention,
 )
+from .retention_run import RetentionPolicy, RetentionProgress, RetentionResult, RetentionStep, run_retention
 from .search import Hit, like, search
 
 __all__ = [

@@ -1,11 +1,10 @@
-"""What is checked before the database is asked: texts and vectors that it could not take."""
+"""What is checked before the database is asked: texts, vectors, ages and batches that it could not take."""
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from ..errors import SettingsError, VectorError
 
@@ -13,6 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 MAX_DIMENSIONS = 16_000
+MAX_BATCH_SIZE = 100_000
+MAX_AGE = timedelta(days=365 * 100)
 _STORABLE = re.compile(r"[^\0\ud800-\udfff]*")
 
 
@@ -32,12 +33,26 @@ def check_text(what: str, value: str, longest: int | None = None) -> None:
         raise SettingsError(f"{what} is {value[:60]!r}. Needed: 1 to {longest} characters of text")
 
 
+def check_age(what: str, age: timedelta) -> None:
+    """Raise `SettingsError` unless an age is zero to 100 years."""
+    if not timedelta(0) <= age <= MAX_AGE:
+        raise SettingsError(f"{what} are to be kept for {age}. Needed: zero to 100 years")
+
+
+def check_batch(size: int) -> None:
+    """Raise `SettingsError` unless a batch is of 1 to 100,000 rows."""
+    if not 1 <= size <= MAX_BATCH_SIZE:
+        raise SettingsError(f"the batch size is {size}. Needed: 1 to {MAX_BATCH_SIZE:,}")
+
+
 def checked_vector(vector: ArrayLike) -> list[float]:
     """Return a vector of shape (D,) or (1, D) as float32 numbers.
 
     Raises:
         VectorError: it has another shape, is not finite, or has no cosine.
     """
+    import numpy as np  # takes a tenth of a second, which only those who have a vector should pay
+
     try:
         array = np.asarray(vector, dtype=np.float32)
     except (TypeError, ValueError) as error:

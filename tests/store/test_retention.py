@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 import pytest_asyncio
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from memstore.database import create_engine
 from memstore.errors import PermissionDeniedError, SettingsError
 from memstore.migrations import grant
-from memstore.store import RetentionPolicy, RetentionProgress, retention, run_retention
+from memstore.store import RetentionPolicy, RetentionProgress, retention, retention_run, run_retention
 
 ACME, INITECH = UUID(int=1), UUID(int=2)
 DAY = timedelta(days=1)
@@ -98,10 +98,10 @@ async def test_a_run_does_what_is_due_and_nothing_else(aged: AsyncEngine, batch_
 
 
 async def test_a_dry_run_counts_and_changes_nothing(aged: AsyncEngine) -> None:
-    before = await state(aged)
-    result = await run_retention(aged, ALL, dry_run=True)
+    before, progress = await state(aged), list[RetentionProgress]()
+    result = await run_retention(aged, ALL, dry_run=True, on_progress=progress.append)
     assert {step.name: (step.due, step.done) for step in result.steps} == {name: (n, 0) for name, n in DUE.items()}
-    assert await state(aged) == before
+    assert (await state(aged), progress) == (before, [])
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,8 @@ NAMING = {
 async def test_a_row_in_use_that_names_what_is_due_is_waited_for_briefly(
     aged: AsyncEngine, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(retention, "LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr(retention_run, "LOCK_TIMEOUT_MS", 20)
+    monkeypatch.setattr(retention_run, "ATTEMPTS", 2)
     policy, insert, use = NAMING[name]
     async with aged.begin() as connection:
         await connection.execute(text(insert))
@@ -180,8 +181,26 @@ async def test_a_row_in_use_that_names_what_is_due_is_waited_for_briefly(
     assert [(step.due, step.done, step.left) for step in result.steps] == [(DUE[name], DUE[name], 0)]
 
 
+async def test_a_batch_that_waited_in_vain_is_tried_again(aged: AsyncEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_run, "LOCK_TIMEOUT_MS", 20)
+    policy, insert, use = NAMING["activities"]
+    async with aged.begin() as connection:
+        await connection.execute(text(insert))
+    failed = asyncio.Event()
+    event.listen(aged.sync_engine, "handle_error", lambda _: failed.set())
+    async with aged.connect() as user, asyncio.TaskGroup() as tasks:
+        await user.execute(text(use))
+        running = tasks.create_task(run_retention(aged, policy))
+        await failed.wait()
+        await user.rollback()
+    due = DUE["activities"]
+    assert [(step.due, step.done, step.left) for step in running.result().steps] == [(due, due, 0)]
+
+
 async def test_runs_that_delete_linked_memories_at_once_get_out_of_each_others_way(aged: AsyncEngine) -> None:
     async with aged.begin() as connection:
+        # A deadlock is looked for after this long: a second, by default.
+        await connection.execute(text(f"ALTER DATABASE {aged.url.database} SET deadlock_timeout = '20ms'"))
         await connection.execute(
             text("""
                 INSERT INTO memstore.memory_nodes (tenant_id, id, content, expires_at)
@@ -198,6 +217,7 @@ async def test_runs_that_delete_linked_memories_at_once_get_out_of_each_others_w
             """),
             {"tenant": ACME},
         )
+    await aged.dispose()
     policy = RetentionPolicy(memories=True)
     results = await asyncio.gather(*(run_retention(aged, policy, batch_size=100) for _ in range(3)))
     assert sum(step.done for result in results for step in result.steps) == 2000 + DUE["expired memories"]

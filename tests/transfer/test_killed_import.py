@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import subprocess
@@ -17,38 +18,31 @@ from memstore.database import create_engine
 from memstore.store import NewUser, create_user
 from memstore.transfer import import_corpus
 from tests.conftest import CreateDatabase
-from tests.support import ROOT, raw_dsn
+from tests.support import LOCOMO, ROOT, raw_dsn
+from tests.transfer.corpora import NODES
 from tests.transfer.source import assert_equal_to_source
 
-KILLS = 5
-SAMPLE = ROOT / "examples"
+CORPUS = LOCOMO if LOCOMO.is_dir() else ROOT / "examples"
 
 
-async def test_two_users_import_the_sample(create_database: CreateDatabase) -> None:
-    await import_for_two_users(create_database(384), SAMPLE, 286)
+async def test_two_users_import_the_same_conversations(create_database: CreateDatabase) -> None:
+    await import_for_two_users(create_database(384), CORPUS)
 
 
-async def test_two_users_import_real_conversations(create_database: CreateDatabase, locomo: Path) -> None:
-    await import_for_two_users(create_database(384), locomo, 1_757)
-
-
-async def test_a_killed_import_of_the_sample_is_finished_by_another(create_database: CreateDatabase) -> None:
-    await kill_and_finish(create_database(384), SAMPLE, random.Random(1))
-
-
-async def test_a_killed_import_of_real_conversations_is_finished(create_database: CreateDatabase, locomo: Path) -> None:
-    await kill_and_finish(create_database(384), locomo, random.Random(2))
+async def test_a_killed_import_is_finished_by_another(create_database: CreateDatabase) -> None:
+    await kill_and_finish(create_database(384), CORPUS, random.Random(2), kills=3)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", range(10))
 async def test_a_killed_import_is_finished_again(create_database: CreateDatabase, locomo: Path, seed: int) -> None:
-    await kill_and_finish(create_database(384), locomo, random.Random(seed))
+    await kill_and_finish(create_database(384), locomo, random.Random(seed), kills=5)
 
 
-async def import_for_two_users(url: URL, folder: Path, nodes: int) -> None:
+async def import_for_two_users(url: URL, folder: Path) -> None:
     engine = create_engine(url)
+    nodes = len(json.loads((folder / NODES).read_bytes()))
     for email in ("ines@example.com", "rui@example.com"):
         user_id, tenant_id = await create_user(engine, NewUser(email))
         first = await import_corpus(engine, folder, tenant_id=tenant_id, user_id=user_id)
@@ -59,13 +53,13 @@ async def import_for_two_users(url: URL, folder: Path, nodes: int) -> None:
     await engine.dispose()
 
 
-async def kill_and_finish(url: URL, folder: Path, chance: random.Random) -> None:
-    """Kill an import five times, each further on than the last, and run it to its end."""
+async def kill_and_finish(url: URL, folder: Path, chance: random.Random, kills: int) -> None:
+    """Kill an import `kills` times, each further on than the last, and run it to its end."""
     engine = create_engine(url)
     user_id, tenant_id = await create_user(engine, NewUser("ines@example.com"))
     dry = await import_corpus(engine, folder, tenant_id=tenant_id, user_id=user_id, dry_run=True)
     # Within the first half: an import that is nearly done can be faster than the kill.
-    for threshold in sorted(chance.sample(range(dry.inserted // 2), KILLS)):
+    for threshold in sorted(chance.sample(range(dry.inserted // 2), kills)):
         left = await kill_when_written(engine, url, folder, user_id, threshold)
         assert left < dry.read
     before = await written(engine)
