@@ -5,7 +5,7 @@ LOWEST := .venv-lowest/bin
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest lint format docs soak bench build clean
+.PHONY: help setup demo test test-lowest lint format docs catalog soak bench build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,12 +46,16 @@ format: .venv/installed ## Format the code
 docs: .venv/installed ## Draw the schema in docs/schema.md
 	$(BIN)/python docs/draw_schema.py
 
+catalog: .venv/installed ## Describe in alembic/catalog/ what each revision does to the schema
+	$(BIN)/python -m memstore.migrations.catalog
+
 soak: .venv/installed ## Run the long trials: kills and races at full count
 	$(BIN)/pytest -m soak $(PYTEST_FLAGS)
 
 bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python benchmarks/import_corpus.py
 	$(BIN)/python benchmarks/import_time.py
+	$(BIN)/python benchmarks/check_time.py
 	$(BIN)/python benchmarks/schema.py
 
 build: .venv/installed ## Build the wheel and the source distribution into dist/

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .migrations.catalog import Difference
+
 
 class MemstoreError(Exception):
     """Base of every error that memstore raises on purpose.
@@ -89,6 +91,22 @@ class MigrationError(MemstoreError):
     """A migration could not be carried out as asked; what was committed before it stays."""
 
     code = "migration"
+
+
+class SchemaDriftError(MemstoreError):
+    """The schema in a database is not what its revision made, or would make.
+
+    `differences` holds a `memstore.migrations.Difference` for each object, with the SQL to type.
+    """
+
+    code = "schema_drift"
+
+    def __init__(self, summary: str, differences: Sequence[Difference]) -> None:
+        self.differences = tuple(differences)
+        lines = [f"  {each.object}: {each.problem}" for each in self.differences[:20]]
+        if len(self.differences) > len(lines):
+            lines.append(f"  and {len(self.differences) - len(lines)} more")
+        super().__init__("\n".join([summary, *lines]))
 
 
 class UnknownTenantError(MemstoreError):

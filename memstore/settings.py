@@ -65,6 +65,11 @@ class Settings:
         return self.database_url
 
 
+def settings_beside_a_host() -> Settings:
+    """Read the environment, but for DATABASE_URL: it is the application's, and may name a driver that it alone uses."""
+    return Settings.from_env({**os.environ, "DATABASE_URL": ""})
+
+
 def parse_database_url(text: str) -> URL:
     """Parse a database URL in any of the accepted forms into one for asyncpg, or `embedded:PATH` into its like.
 

@@ -27,8 +27,7 @@ TIMESTAMP = sa.DateTime(timezone=True)
 
 # All that may be written; generated columns cannot be named here, and follow from these.
 CHANGES = (
-    "tenant_id id source_type source_id chunk_index model content content_hash metadata created_at "
-    "updated_at version"
+    "tenant_id id source_type source_id chunk_index model content content_hash metadata created_at updated_at version"
 ).split()
 # IS DISTINCT FROM cannot say which schema the operator of a vector is in: a dump with one could not be restored.
 OTHER_EMBEDDING = "OLD.embedding <> NEW.embedding"

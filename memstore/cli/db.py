@@ -14,9 +14,13 @@ from rich.table import Table
 from .. import migrations
 from ..migrations import MigrationResult, MigrationStatus
 from ..settings import Settings
+from . import drift, revising
 from .common import DimOption, JsonOption, database, out, print_json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.command()(drift.check)
+app.command()(drift.adopt)
+app.command()(revising.revision)
 
 Revision = Annotated[str, typer.Argument(help="A revision, such as 0004_memory_nodes, or head or base.")]
 

@@ -5,29 +5,31 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from logging.config import fileConfig
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from alembic import context
 from alembic.util import CommandError
-from sqlalchemy import text
 
 from ..database import connecting, explained, open_connection
 from ..errors import MemstoreError, MigrationError, SchemaMismatchError
 from ..models import SCHEMA, Base
 from ..settings import Settings, parse_database_url, parse_embedding_dim
-from . import autogenerate, ledger, operations
+from . import ledger, operations
+from .authority import check_authority
 from .lock import held_lock, migration_connection
+from .namespace import DROP_AT_BASE, create_schema, drop_schema_at_base
+from .own_schema import own_options
+from .plan import Plan
 from .requirements import check_requirements
 from .retry import retrying
 from .session import migration_session
+from .transaction import callers_transaction
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
@@ -42,11 +44,16 @@ _OPTIONS: dict[str, Any] = {
 
 @dataclass(slots=True)
 class Run:
-    """What a caller from code hands to env.py in `Config.attributes`, and gets back from it."""
+    """What a caller from code hands to env.py in `Config.attributes`, and gets back from it.
+
+    Where the transaction is the caller's (`callers_transaction`), nothing is committed; rendered SQL then has no BEGIN
+    and COMMIT around each revision.
+    """
 
     settings: Settings
     connection: Connection | None = None
     embedding_dim: int | None = None
+    callers_transaction: bool = False
     steps: list[ledger.Step] = field(default_factory=list)
 
     KEY: ClassVar[str] = "memstore"
@@ -64,10 +71,12 @@ def run() -> None:
         run.embedding_dim = parse_embedding_dim(str(asked), "-x embedding_dim")
     elif run.embedding_dim is None:
         run.embedding_dim = run.settings.embedding_dim
-    command = _command_options()
+    command = command_options()
     try:
         if context.is_offline_mode():
             _render(command, run)
+        elif run.connection is not None and run.callers_transaction:
+            _migrate_within(run.connection, command, run)
         elif run.connection is not None:
             _migrate(run.connection, command, run)
         else:
@@ -93,7 +102,7 @@ async def _connect_and_migrate(url: URL, command: Mapping[str, Any], run: Run) -
             await connection.run_sync(_migrate, command, run)
 
 
-def _command_options() -> Mapping[str, Any]:
+def command_options() -> Mapping[str, Any]:
     """Return what the Alembic command passed to the environment; only a configured context shows it."""
     context.configure(dialect_name="postgresql")
     return dict(context.get_context().opts)
@@ -115,10 +124,12 @@ def _migrate(connection: Connection, command: Mapping[str, Any], run: Run) -> No
     connection.rollback()  # reading began a transaction, which Alembic would take for the caller's and never commit
     with migration_session(connection, run.settings.lock_timeout_ms):
         if _moves(command):
+            check_authority(connection)
+            connection.commit()
             with held_lock(connection):
                 _move(connection, command, run, embedding_dim)
         else:
-            options = autogenerate.options(embedding_dim)
+            options = own_options(embedding_dim)
             context.configure(
                 connection=connection, embedding_dim=embedding_dim, dont_mutate=True, **options, **_OPTIONS
             )
@@ -127,7 +138,8 @@ def _migrate(connection: Connection, command: Mapping[str, Any], run: Run) -> No
 
 def _move(connection: Connection, command: Mapping[str, Any], run: Run, embedding_dim: int) -> None:
     plan = Plan(command["fn"], run.steps)
-    _create_schema(connection)
+    create_schema(connection)
+    connection.commit()
     try:
         context.configure(
             connection=connection, embedding_dim=embedding_dim, fn=plan, on_version_apply=plan.record, **_OPTIONS
@@ -138,7 +150,24 @@ def _move(connection: Connection, command: Mapping[str, Any], run: Run, embeddin
         raise MigrationError(f"{plan.current}: the database is not as its revision says: {error.__cause__}") from error
     finally:
         if not connection.invalidated:
-            _drop_schema_at_base(connection)
+            connection.rollback()
+            drop_schema_at_base(connection)
+            connection.commit()
+
+
+def _migrate_within(connection: Connection, command: Mapping[str, Any], run: Run) -> None:
+    """Run in the transaction of whoever handed the connection over."""
+    plan = Plan(command["fn"], run.steps)
+    with callers_transaction(connection, run.settings, lambda: plan.current):
+        check_requirements(connection)
+        check_authority(connection)
+        embedding_dim = resolve_embedding_dim(connection, run.embedding_dim)
+        create_schema(connection)
+        context.configure(
+            connection=connection, embedding_dim=embedding_dim, fn=plan, on_version_apply=plan.record, **_OPTIONS
+        )
+        context.run_migrations()
+        drop_schema_at_base(connection)
 
 
 def _render(command: Mapping[str, Any], run: Run) -> None:
@@ -153,78 +182,11 @@ def _render(command: Mapping[str, Any], run: Run) -> None:
         embedding_dim=run.embedding_dim or (DEFAULT_EMBEDDING_DIM if from_base else None),
         fn=plan,
         on_version_apply=plan.record,
-        **_OPTIONS,
+        **(_OPTIONS | {"transaction_per_migration": not run.callers_transaction}),
     )
     if from_base:
         context.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     context.run_migrations()
     if run.steps and not plan.heads:
-        # Older versions of Alembic have dropped the version table by now, newer ones keep it.
-        context.execute("SET client_min_messages = warning")
-        context.execute(f"DROP TABLE IF EXISTS {SCHEMA}.alembic_version")
-        context.execute("RESET client_min_messages")
-        context.execute(f"DROP SCHEMA {SCHEMA}")
-
-
-class Plan:
-    """The steps of a run, resolved once: a second attempt goes on where the first stopped, also for `+2`."""
-
-    def __init__(self, resolve: Callable[..., Iterable[MigrationStep]], taken: list[ledger.Step]) -> None:
-        self.heads: set[str] = set()
-        self._resolve = resolve
-        self._taken = taken
-        self._todo: list[MigrationStep] | None = None
-        self._started = monotonic()
-
-    @property
-    def current(self) -> str:
-        """The step under way, for messages."""
-        return self._todo[0].short_log if self._todo else "nothing"
-
-    def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[MigrationStep]:
-        """Yield what is left to do; Alembic asks for this at each attempt."""
-        if self._todo is None:
-            self._todo = list(self._resolve(heads, migration_context))
-        while self._todo:
-            self._started = monotonic()
-            yield self._todo[0]
-            del self._todo[0]  # its transaction is committed by now, and not before
-
-    def record(
-        self,
-        ctx: MigrationContext,
-        step: MigrationInfo,
-        heads: Collection[Any],
-        run_args: Mapping[str, Any],  # noqa: ARG002 -- Alembic passes all four by name
-    ) -> None:
-        """Write the step that was just taken to the ledger; Alembic calls this before it commits."""
-        duration = None if ctx.as_sql else round((monotonic() - self._started) * 1000)
-        self._taken.append(ledger.record(ctx, step, heads, duration))
-        self.heads = set(heads)
-
-
-def _create_schema(connection: Connection) -> None:
-    """Make room for the version table. `IF NOT EXISTS` alone would ask for a right that is not needed where it is."""
-    if connection.scalar(text("SELECT to_regnamespace(:name)"), {"name": SCHEMA}) is None:
-        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
-    connection.commit()
-
-
-def _drop_schema_at_base(connection: Connection) -> None:
-    """Leave nothing behind at base: the version table goes, and the schema unless somebody else uses it."""
-    connection.rollback()
-    versions = connection.scalar(text("SELECT to_regclass(:name)"), {"name": f"{SCHEMA}.alembic_version"})
-    if versions is not None and connection.scalar(text(f"SELECT count(*) FROM {SCHEMA}.alembic_version")):
-        connection.rollback()
-        return
-    connection.execute(text(f"DROP TABLE IF EXISTS {SCHEMA}.alembic_version"))
-    if connection.scalar(_SCHEMA_IS_OURS_AND_EMPTY):
-        connection.execute(text(f"DROP SCHEMA {SCHEMA}"))
-    connection.commit()
-
-
-_SCHEMA_IS_OURS_AND_EMPTY = text(f"""
-    SELECT true FROM pg_namespace AS n
-    WHERE n.nspname = '{SCHEMA}' AND pg_has_role(n.nspowner, 'USAGE')
-      AND NOT EXISTS (SELECT FROM pg_depend WHERE refclassid = 'pg_namespace'::regclass AND refobjid = n.oid)
-""")
+        for statement in DROP_AT_BASE:
+            context.execute(statement)

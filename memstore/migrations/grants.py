@@ -9,11 +9,16 @@ from sqlalchemy import text
 from ..database import connecting, explained, open_connection
 from ..errors import PermissionDeniedError, SchemaMismatchError
 from ..models import SCHEMA, Base, EmbeddingModel, MemoryAccess, Tenant, TenantOwned, User, View
+from .catalog import DbObject
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from .catalog.objects import Attributes
 
 _ROLE = text("""
     SELECT quote_ident(:role) AS quoted, r.rolsuper OR r.rolbypassrls AS bypasses,
@@ -61,18 +66,60 @@ def _statements(connection: Connection, role: str) -> tuple[str, ...]:
         raise PermissionDeniedError(
             f"role {role!r} {why}: row level security would not apply to it. Use a role of its own for the application"
         )
-    owned = {
+    grouped: dict[str, list[str]] = {}
+    for on, privileges in sorted(application_rights().items()):
+        kind, _, name = on.partition(" ")
+        target = f"SCHEMA {name}" if kind == "schema" else name
+        grouped.setdefault(", ".join(privileges), []).append(target)
+    return (
+        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {row.quoted}",
+        *(f"GRANT {privileges} ON {', '.join(names)} TO {row.quoted}" for privileges, names in grouped.items()),
+    )
+
+
+def application_rights() -> dict[str, tuple[str, ...]]:
+    """Return what an application's role may do, by the object: a schema, a table or a view."""
+    tenant_owned = {
         str(mapper.local_table) for mapper in Base.registry.mappers if issubclass(mapper.class_, TenantOwned | User)
     }
-    trail, models = str(MemoryAccess.__table__), str(EmbeddingModel.__table__)
-    full = ", ".join(sorted(owned - {trail}))
-    views = ", ".join(sorted(str(mapper.local_table) for mapper in View.registry.mappers))
-    return (
-        f"GRANT USAGE ON SCHEMA {SCHEMA} TO {row.quoted}",
-        f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {row.quoted}",
-        f"GRANT SELECT ON {SCHEMA}.alembic_version, {SCHEMA}.settings TO {row.quoted}",
-        f"GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.{Tenant.__tablename__} TO {row.quoted}",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON {full} TO {row.quoted}",
-        f"GRANT SELECT, INSERT ON {trail}, {models} TO {row.quoted}",
-        f"GRANT SELECT ON {views} TO {row.quoted}",
-    )
+    return {
+        f"schema {SCHEMA}": ("USAGE",),
+        **{f"table {table}": ("SELECT", "INSERT", "UPDATE", "DELETE") for table in tenant_owned},
+        **{f"table {SCHEMA}.{table}": ("SELECT",) for table in ("alembic_version", "settings")},
+        f"table {Tenant.__table__}": ("SELECT", "INSERT", "UPDATE"),
+        f"table {MemoryAccess.__table__}": ("SELECT", "INSERT"),
+        f"table {EmbeddingModel.__table__}": ("SELECT", "INSERT"),
+        **{f"view {mapper.local_table}": ("SELECT",) for mapper in View.registry.mappers},
+    }
+
+
+def expected_grants(
+    found: Mapping[DbObject, Attributes], schema: Mapping[DbObject, Attributes]
+) -> dict[DbObject, Attributes]:
+    """Return what the roles that `found` lets in should have on the objects of `schema`.
+
+    A role that may write is an application's and should have exactly its rights. One that only reads may read less than
+    that, also single columns, but nothing more. PUBLIC should have nothing.
+    """
+    objects = {str(each) for each in schema}
+    rights = {on: set(privileges) for on, privileges in application_rights().items() if on in objects}
+    granted = {each: set(has["privileges"]) for each, has in found.items() if each.kind == "grant"}
+    writers = {
+        each.name
+        for each, privileges in granted.items()
+        if privileges & {"INSERT", "UPDATE", "DELETE"} and not _table_of_column(each.on)
+    }
+    expected: dict[DbObject, set[str]] = {
+        DbObject("grant", on, role): privileges for role in writers - {"PUBLIC"} for on, privileges in rights.items()
+    }
+    for each, privileges in granted.items():
+        readable = rights.get(_table_of_column(each.on) or each.on, set()) & {"SELECT", "USAGE"}
+        if each.on.startswith("function "):
+            expected[each] = privileges & {"EXECUTE"}
+        elif each.name not in (*writers, "PUBLIC") or _table_of_column(each.on):
+            expected[each] = privileges & readable
+    return {each: {"privileges": sorted(privileges)} for each, privileges in expected.items() if privileges}
+
+
+def _table_of_column(on: str) -> str | None:
+    return f"table {on.removeprefix('column ').rpartition('.')[0]}" if on.startswith("column ") else None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
+from sqlalchemy.util import await_only
 
 from ..database import open_connection
 from ..errors import MigrationLockError
@@ -110,15 +112,52 @@ def process_lock() -> Iterator[None]:
         _process_lock.release()
 
 
+@contextmanager
+def process_lock_for(connection: Connection, wait_s: float) -> Iterator[None]:
+    """Hold the lock of this process for a migration on a connection that somebody handed over.
+
+    Raises:
+        MigrationLockError: another thread or task of this process did not finish within `wait_s` seconds.
+    """
+    deadline = monotonic() + wait_s
+    while not _process_lock.acquire(blocking=False):
+        if monotonic() > deadline:
+            raise _process_is_migrating(wait_s)
+        _pause(connection)
+    try:
+        yield
+    finally:
+        _process_lock.release()
+
+
+def lock_transaction(connection: Connection, wait_s: float) -> None:
+    """Take the lock for the transaction that is open on `connection`, or that this opens; it ends with it.
+
+    Polled as everywhere. Between two tries a transaction at READ COMMITTED holds no snapshot that the holder's
+    CREATE INDEX CONCURRENTLY could wait for.
+
+    Raises:
+        MigrationLockError: another runner did not finish within `wait_s` seconds; it is named.
+    """
+    deadline = monotonic() + wait_s
+    while not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}):
+        if monotonic() > deadline:
+            raise _not_acquired(wait_s, connection.execute(_HOLDER, _HALVES).first())
+        _pause(connection)
+
+
+def _pause(connection: Connection) -> None:
+    if connection.dialect.is_async:
+        await_only(asyncio.sleep(POLL_S))  # the holder may be a task of this very event loop
+    else:
+        time.sleep(POLL_S)
+
+
 async def _acquire_in_process(deadline: float, wait_s: float) -> None:
     # Polled, not awaited in a thread: a runner on the same event loop may be the holder.
     while not _process_lock.acquire(blocking=False):
         if monotonic() > deadline:
-            raise MigrationLockError(
-                f"another thread of this process has been migrating for {wait_s:g} s. Wait for it to end",
-                holder_pid=None,
-                holder_application=None,
-            )
+            raise _process_is_migrating(wait_s)
         await asyncio.sleep(POLL_S)
 
 
@@ -136,6 +175,14 @@ async def _acquire_in_database(connection: AsyncConnection, deadline: float, wai
     holder = (await connection.execute(_HOLDER, _HALVES)).first()
     await connection.commit()
     raise _not_acquired(wait_s, holder)
+
+
+def _process_is_migrating(wait_s: float) -> MigrationLockError:
+    return MigrationLockError(
+        f"another thread of this process has been migrating for {wait_s:g} s. Wait for it to end",
+        holder_pid=None,
+        holder_application=None,
+    )
 
 
 def _not_acquired(wait_s: float, holder: Row[Any] | None) -> MigrationLockError:

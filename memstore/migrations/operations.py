@@ -42,7 +42,13 @@ def register() -> None:
 
 
 def _embedding_dim(operations: Operations, _operation: EmbeddingDimOp) -> int:
-    width: int | None = operations.get_context().opts["embedding_dim"]
+    options = operations.get_context().opts
+    if "embedding_dim" not in options:
+        raise MigrationError(
+            "this env.py runs memstore's revisions without its options. "
+            "Add to context.configure(...): **memstore.migrations.host_options()"
+        )
+    width: int | None = options["embedding_dim"]
     if width is None:
         raise MigrationError(
             "the width of embeddings is needed, and without a database only you know it. "

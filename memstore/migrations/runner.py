@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.util import CommandError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from ..database import connecting, explained
 from ..errors import MigrationError
-from ..settings import Settings
+from ..settings import Settings, settings_beside_a_host
 from .environment import Run
-from .lock import migration_connection, process_lock
+from .lock import migration_connection, process_lock, process_lock_for
+from .proxies import kept_proxies
 from .scripts import make_config, revisions
 from .status import check_known
 
@@ -37,17 +39,21 @@ class MigrationResult:
 
 
 async def upgrade(
-    target: AsyncEngine | URL | str,
-    revision: str = "head",
+    target: AsyncEngine | AsyncConnection | URL | str,
+    to: str = "head",
     *,
     settings: Settings | None = None,
     embedding_dim: int | None = None,
 ) -> MigrationResult:
-    """Bring a database up to `revision`. Safe while it is used, by several runners at once, and after a killed run.
+    """Bring a database up to the revision `to`.
+
+    With an engine or a URL each revision is a transaction of its own: safe while the database is used, by several
+    runners at once, and after a killed run. With a connection everything happens in its transaction, and is the
+    caller's to commit or to roll back; a busy table is not waited for a second time.
 
     Args:
-        target: a database URL in any form that memstore accepts, or an async engine on asyncpg.
-        revision: where to go, as for `alembic upgrade`; `head` is the newest that this package ships.
+        target: a database URL in any form that memstore accepts, an async engine on asyncpg, or an async connection.
+        to: where to go, as for `alembic upgrade`; `head` is the newest that this package ships.
         settings: lock timeouts, retries and waiting; those of the environment when None.
         embedding_dim: width of embeddings for a database that has none yet, in dimensions. When None, that of the
             settings; when they have none either, 1024.
@@ -56,20 +62,21 @@ async def upgrade(
         RequirementError: the server or pgvector is too old; nothing was changed.
         SchemaMismatchError: the database has another width than was asked for; nothing was changed.
         MigrationLockError: another runner did not finish in time; it is named.
-        MigrationError: unknown revision, or a table that stayed busy; steps committed until then stay.
+        MigrationError: unknown revision, a table that stayed busy, a connection in AUTOCOMMIT, or a database that its
+            host migrates (`host_options`); steps committed until then stay.
     """
-    return await _run(command.upgrade, target, revision, settings, embedding_dim)
+    return await _run(command.upgrade, target, to, settings, embedding_dim)
 
 
 async def downgrade(
-    target: AsyncEngine | URL | str, revision: str, *, settings: Settings | None = None
+    target: AsyncEngine | AsyncConnection | URL | str, to: str, *, settings: Settings | None = None
 ) -> MigrationResult:
-    """Take a database down to `revision`; `base` leaves nothing of memstore but the extension `vector`.
+    """Take a database down to the revision `to`; `base` leaves nothing of memstore but the extension `vector`.
 
     Raises:
         RequirementError, MigrationLockError, MigrationError: as for `upgrade`.
     """
-    return await _run(command.downgrade, target, revision, settings, None)
+    return await _run(command.downgrade, target, to, settings, None)
 
 
 def render_sql(start: str = "base", end: str = "head", *, embedding_dim: int | None = None) -> str:
@@ -80,12 +87,18 @@ def render_sql(start: str = "base", end: str = "head", *, embedding_dim: int | N
             the database, where `start` is not base.
         MigrationLockError: a migration is under way in this process.
     """
+    with process_lock():
+        return rendered(start, end, Run(Settings(), embedding_dim=embedding_dim))
+
+
+def rendered(start: str, end: str, run: Run) -> str:
+    """Return the SQL that goes from revision `start` to `end`; see `render_sql`."""
     text = io.StringIO()
     config = make_config()
     config.output_buffer = text
-    config.attributes[Run.KEY] = Run(Settings(), embedding_dim=embedding_dim)
+    config.attributes[Run.KEY] = run
     step = command.downgrade if _place(start) > _place(end) else command.upgrade
-    with process_lock():
+    with kept_proxies():
         step(config, f"{start}:{end}", sql=True)
     return text.getvalue()
 
@@ -99,15 +112,26 @@ def _place(revision: str) -> int:
     return order.index(revision)
 
 
+def run_within(connection: Connection, step: Callable[..., None], to: str, run: Run) -> MigrationResult:
+    """Run a command of Alembic in the transaction of `connection`, and return what it did."""
+    run.callers_transaction = True
+    with process_lock_for(connection, run.settings.migration_wait_s), explained(connection.engine.url):
+        check_known(connection)
+        _command(connection, step, to, run)
+    return MigrationResult(tuple(run.steps))
+
+
 async def _run(
     step: Callable[..., None],
-    target: AsyncEngine | URL | str,
-    revision: str,
+    target: AsyncEngine | AsyncConnection | URL | str,
+    to: str,
     settings: Settings | None,
     embedding_dim: int | None,
 ) -> MigrationResult:
-    settings = settings or Settings.from_env()
+    settings = settings or settings_beside_a_host()
     run = Run(settings, embedding_dim=settings.embedding_dim if embedding_dim is None else embedding_dim)
+    if isinstance(target, AsyncConnection):
+        return await target.run_sync(run_within, step, to, run)
     async with (
         connecting(target, application_name=APPLICATION_NAME) as engine,
         migration_connection(engine, run.settings) as connection,
@@ -115,15 +139,16 @@ async def _run(
         with explained(engine.url):
             await connection.run_sync(check_known)
             await connection.rollback()
-            await connection.run_sync(_command, step, revision, run)
+            await connection.run_sync(_command, step, to, run)
     return MigrationResult(tuple(run.steps))
 
 
-def _command(connection: Connection, step: Callable[..., None], revision: str, run: Run) -> None:
+def _command(connection: Connection, step: Callable[..., None], to: str, run: Run) -> None:
     run.connection = connection
     config = make_config()
     config.attributes[Run.KEY] = run
     try:
-        step(config, revision)
+        with kept_proxies():
+            step(config, to)
     except CommandError as error:
-        raise MigrationError(f"cannot go to {revision!r}: {error}. Run: memstore db status") from error
+        raise MigrationError(f"cannot go to {to!r}: {error}. Run: memstore db status") from error

@@ -22,6 +22,12 @@ def script_location() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "alembic"
 
 
+def version_location() -> str:
+    """Return what a host's `version_locations` name: a resource of the package, or in a checkout a folder."""
+    location = script_location()
+    return "memstore:alembic/versions" if location.parent == _PACKAGE else str(location / "versions")
+
+
 def make_config() -> Config:
     """Return an Alembic configuration for memstore's own revisions, independent of any alembic.ini."""
     config = Config()

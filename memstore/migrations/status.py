@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from asyncpg import InvalidSchemaNameError, UndefinedTableError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
-from ..database import connecting, explained, open_connection
-from ..errors import SchemaMismatchError
-from ..settings import Settings
+from ..database import connecting, driver_error, explained, open_connection
+from ..errors import MigrationError, SchemaMismatchError
+from ..settings import settings_beside_a_host
 from . import ledger
 from .scripts import head, revisions
 from .width import check_embedding_dim, installed_embedding_dim
@@ -17,7 +20,7 @@ from .width import check_embedding_dim, installed_embedding_dim
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from .ledger import AppliedStep
 
@@ -53,23 +56,94 @@ async def status(target: AsyncEngine | URL | str) -> MigrationStatus:
             return await connection.run_sync(_status)
 
 
-async def verify_schema(target: AsyncEngine | URL | str, *, embedding_dim: int | None = None) -> None:
-    """Check that a database is at the revision this package needs, and its embeddings as wide as `embedding_dim`.
+async def verify_schema(
+    target: AsyncEngine | URL | str,
+    *,
+    embedding_dim: int | None = None,
+    at_least: str | None = None,
+    at_most: str | None = None,
+) -> None:
+    """Check that a database is at a revision this process can work with, and its embeddings as wide as `embedding_dim`.
 
-    The gate at the start of an application or a command. Reads only, never migrates. Without `embedding_dim` the
-    width is that of MEMSTORE_EMBEDDING_DIM, and any where that is not set either.
+    The gate at the start of an application or a command: one query, never migrates.
+
+    Args:
+        target: a database URL in any form that memstore accepts, or an async engine on asyncpg.
+        embedding_dim: in dimensions. When None, that of MEMSTORE_EMBEDDING_DIM; any, where that is not set either.
+        at_least: the oldest revision that will do, of those that this package ships; its newest when None.
+        at_most: the newest that will do. A later release may ship it, so that its number is enough, such as `0017`;
+            the newest of this package when None.
+
+    For a rolling deploy: a new process that is started before the migration names the old revision as `at_least`, an
+    old one that is started after it names the new revision as `at_most`.
 
     Raises:
         SchemaMismatchError: it is not; the message says what was found, what is needed, and the command to run.
+        MigrationError: `at_least` or `at_most` is not a revision.
     """
-    asked = Settings.from_env().embedding_dim if embedding_dim is None else embedding_dim
+    asked = settings_beside_a_host().embedding_dim if embedding_dim is None else embedding_dim
+    oldest, newest = at_least or head(), at_most or head()
+    if oldest not in revisions():
+        raise MigrationError(f"no revision {oldest!r}. There are: {', '.join(revisions())}")
+    if _number(newest) is None:
+        raise MigrationError(f"no revision {newest!r}. Needed: one that begins with its number, such as 0099")
     async with connecting(target) as engine, open_connection(engine) as connection:
         with explained(engine.url):
-            await connection.run_sync(_verify, asked)
+            found, width = await _revision_and_width(connection)
+    _check_revision(found, oldest, newest)
+    check_embedding_dim(width, asked)
+
+
+def _check_revision(found: str | None, oldest: str, newest: str) -> None:
+    if found is None:
+        raise SchemaMismatchError(
+            f"the tables of memstore are missing, revision {oldest} is needed. Run: memstore db upgrade",
+            found=None,
+            needed=oldest,
+        )
+    number, known = _number(found), revisions()
+    if number is None or number > (_number(newest) or 0):
+        if found not in known:
+            raise _unknown(found, newest)
+        raise SchemaMismatchError(
+            f"the database is at {found}, this process works up to {newest}. Start a newer one",
+            found=found,
+            needed=newest,
+        )
+    if found in known and (count := known.index(oldest) - known.index(found)) > 0:
+        raise SchemaMismatchError(
+            f"the database is at {found}, this version of memstore needs {oldest}. "
+            f"Run: memstore db upgrade ({count} revision{'s' if count > 1 else ''})",
+            found=found,
+            needed=oldest,
+        )
+
+
+async def _revision_and_width(connection: AsyncConnection) -> tuple[str | None, int | None]:
+    """Return the revision of a database and the width of its embeddings, None where it has none, by one query."""
+    try:
+        row = (await connection.execute(_REVISION_AND_WIDTH)).one()
+    except DBAPIError as error:
+        if isinstance(driver_error(error), UndefinedTableError | InvalidSchemaNameError):
+            return None, None
+        raise
+    return row.revision, row.width
+
+
+_REVISION_AND_WIDTH = text("""
+    SELECT (SELECT version_num FROM memstore.alembic_version) AS revision,
+           (SELECT value::int FROM memstore.settings WHERE key = 'embedding_dim') AS width
+""")
+
+
+def _number(revision: str) -> int | None:
+    """Return the number that the id of a revision begins with, also of one that a later release will ship."""
+    match = re.match(r"\d{4}(?=_|$)", revision)
+    return int(match[0]) if match else None
 
 
 def _status(connection: Connection) -> MigrationStatus:
-    current, known = _current(connection), revisions()
+    current, known = current_revision(connection), revisions()
     return MigrationStatus(
         current=current,
         head=head(),
@@ -81,39 +155,24 @@ def _status(connection: Connection) -> MigrationStatus:
     )
 
 
-def _verify(connection: Connection, embedding_dim: int | None) -> None:
-    current, needed, known = _current(connection), head(), revisions()
-    check_known(connection)
-    if current is None:
-        raise SchemaMismatchError(
-            f"the tables of memstore are missing, revision {needed} is needed. Run: memstore db upgrade",
-            found=None,
-            needed=needed,
-        )
-    if current != needed:
-        count = len(known) - 1 - known.index(current)
-        raise SchemaMismatchError(
-            f"the database is at {current}, this version of memstore needs {needed}. "
-            f"Run: memstore db upgrade ({count} revision{'s' if count > 1 else ''})",
-            found=current,
-            needed=needed,
-        )
-    check_embedding_dim(installed_embedding_dim(connection), embedding_dim)
-
-
 def check_known(connection: Connection) -> None:
     """Raise `SchemaMismatchError` where a database is at a revision that this package does not ship."""
-    current, needed = _current(connection), head()
+    current = current_revision(connection)
     if current is not None and current not in revisions():
-        raise SchemaMismatchError(
-            f"the database is at {current}, which this version of memstore does not know; it needs {needed}. "
-            "Run: pip install --upgrade memstore",
-            found=current,
-            needed=needed,
-        )
+        raise _unknown(current, head())
 
 
-def _current(connection: Connection) -> str | None:
+def _unknown(found: str, needed: str) -> SchemaMismatchError:
+    return SchemaMismatchError(
+        f"the database is at {found}, which this version of memstore does not know; it needs {needed}. "
+        "Run: pip install --upgrade memstore",
+        found=found,
+        needed=needed,
+    )
+
+
+def current_revision(connection: Connection) -> str | None:
+    """Return the revision that a database says it is at, None where it says nothing."""
     if connection.scalar(text("SELECT to_regclass('memstore.alembic_version')")) is None:
         return None
     value: str | None = connection.scalar(text("SELECT version_num FROM memstore.alembic_version"))

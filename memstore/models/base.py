@@ -12,6 +12,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
 from . import vocabulary
 from .relations import parent
+from .security import Policy, RowLevelSecurity, row_level_security
 from .types import Vocabulary, now
 
 if TYPE_CHECKING:
@@ -49,8 +50,20 @@ class Base(DeclarativeBase):
     __mapper_args__ = {"eager_defaults": True}
 
 
+def tenant_isolation(column: str = "tenant_id") -> dict[str, RowLevelSecurity]:
+    """Return the `info` of a table whose rows are seen and written by the tenant that is set, and by no other."""
+    mine = f"{column} = {SCHEMA}.current_tenant()"
+    return row_level_security(Policy("tenant_isolation", using=mine, check=mine))
+
+
 class TenantOwned:
     """A row that belongs to one tenant, by row level security and by its key."""
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)  # which maps the class, so that it has its table from here on
+        table = getattr(cls, "__table__", None)
+        if table is not None:
+            table.info.update(tenant_isolation())
 
     tenant_id: Mapped[UUID] = mapped_column(
         ForeignKey("tenants.id", ondelete="CASCADE"),

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, Versioned
+from .base import Base, Versioned, tenant_isolation
 from .constraints import json_is, not_empty, one_of
 from .relations import children, owned, parent
 from .types import json_object, str_50, str_255, str_320, uuid_key
@@ -37,7 +37,7 @@ class Tenant(Versioned, Base):
         one_of("kind", TenantKind),
         not_empty("name"),
         json_is("config", "object"),
-        {"comment": "organisations, and the private space of each person"},
+        {"comment": "organisations, and the private space of each person", "info": tenant_isolation("id")},
     )
 
     id: Mapped[uuid_key]
@@ -75,7 +75,10 @@ class User(Versioned, Base):
         UniqueConstraint("tenant_id", "id"),  # the target of composite foreign keys
         not_empty("auth_provider"),
         not_empty("external_id"),
-        {"comment": "people, each in one tenant; inserted without a tenant, a user gets a personal one"},
+        {
+            "comment": "people, each in one tenant; inserted without a tenant, a user gets a personal one",
+            "info": tenant_isolation(),
+        },
     )
 
     id: Mapped[uuid_key]

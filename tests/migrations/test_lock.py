@@ -35,7 +35,10 @@ async def _hold_lock(connection: AsyncConnection) -> int:
 
 async def _waiting_runner_states(connection: AsyncConnection) -> set[str]:
     states = await connection.scalars(
-        text("SELECT state FROM pg_stat_activity WHERE application_name = 'memstore db' AND pid <> pg_backend_pid()")
+        text("""
+            SELECT state FROM pg_stat_activity WHERE application_name = 'memstore db' AND pid <> pg_backend_pid()
+              AND query LIKE '%pg_try_advisory_lock%' -- while it connects, it may be in a transaction
+        """)
     )
     await connection.commit()
     return set(states)

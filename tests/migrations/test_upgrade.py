@@ -48,16 +48,6 @@ async def test_up_down_and_up_ends_where_up_alone_does(empty_engine: AsyncEngine
     assert dump(empty_url) == dump(url)
 
 
-async def test_each_revision_goes_down_to_what_was_there_before_it(empty_engine: AsyncEngine, empty_url: URL) -> None:
-    dumps = []
-    for revision in revisions():
-        await upgrade(empty_engine, revision, embedding_dim=8)
-        dumps.append(dump(empty_url))
-    for revision, expected in zip(reversed(revisions()[:-1]), reversed(dumps[:-1]), strict=True):
-        await downgrade(empty_engine, revision)
-        assert dump(empty_url) == expected
-
-
 async def test_the_rendered_sql_builds_the_same_schema(empty_engine: AsyncEngine, empty_url: URL, url: URL) -> None:
     async with empty_engine.connect() as connection:
         raw = await connection.get_raw_connection()

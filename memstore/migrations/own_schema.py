@@ -1,4 +1,4 @@
-"""How autogenerate and `check` look at a database that memstore migrates."""
+"""How autogenerate and `check` look at memstore's own tables, in a database that memstore migrates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..models import SCHEMA
 from ..models.types import EmbeddingBits, EmbeddingVector, Vocabulary
-from .scripts import revisions
+from . import autogenerate
+from .revision_ids import next_revision_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,11 +19,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Column
     from sqlalchemy.types import TypeEngine
 
-MAX_REVISION_ID = 32  # alembic_version.version_num is varchar(32)
 _AUTOMATIC_ID = re.compile(r"[0-9a-f]{12}")
 
 
-def options(embedding_dim: int) -> dict[str, Any]:
+def own_options(embedding_dim: int) -> dict[str, Any]:
     """Return what `context.configure` needs to compare a database whose embeddings are `embedding_dim` wide."""
 
     def compare_type(
@@ -40,15 +40,16 @@ def options(embedding_dim: int) -> dict[str, Any]:
         return None
 
     return {
+        **autogenerate.options(),
         "include_schemas": True,
-        "include_name": include_name,
+        "include_name": _own_schema_only,
         "compare_type": compare_type,
         "render_item": render_item,
         "process_revision_directives": number_revision,
     }
 
 
-def include_name(name: str | None, kind: str, _parents: Mapping[str, str | None]) -> bool:
+def _own_schema_only(name: str | None, kind: str, _parents: Mapping[str, str | None]) -> bool:
     """Look at memstore's own schema and nothing else: the rest of the database belongs to its host."""
     return kind != "schema" or name == SCHEMA
 
@@ -62,13 +63,11 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
         return "postgresql.BIT(op.embedding_dim())"
     if kind == "type" and isinstance(item, Vocabulary):
         return "sa.Text()"
-    return False
+    return autogenerate.render_item(kind, item, context)
 
 
 def number_revision(_context: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
     """Give a new revision the next number and its message as id, unless an id was asked for."""
     for script in directives:
         if script.rev_id is not None and _AUTOMATIC_ID.fullmatch(script.rev_id):
-            numbers = [int(match[0]) for match in (re.match(r"\d{4}", id_) for id_ in revisions()) if match]
-            slug = re.sub(r"[^a-z0-9]+", "_", (script.message or "revision").lower()).strip("_")
-            script.rev_id = f"{max(numbers, default=0) + 1:04d}_{slug}"[:MAX_REVISION_ID].rstrip("_")
+            script.rev_id = next_revision_id(script.message or "revision")

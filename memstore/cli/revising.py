@@ -1,0 +1,39 @@
+"""`memstore db revision`: beginning a revision, in a checkout of memstore."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from ..migrations.scaffold import NewRevision, new_revision
+from .common import JsonOption, database, out, print_json
+
+
+def revision(
+    message: Annotated[str, typer.Option("--message", "-m", help="What it does, in a few words.")],
+    autogenerate: Annotated[
+        bool, typer.Option("--autogenerate", help="Begin with what the models and the database, at head, differ in.")
+    ] = False,
+    replace: Annotated[
+        str | None, typer.Option("--replace", help="A function, view, trigger or policy that it will replace.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Begin a revision of memstore itself: the next id, its file, and its test. Needs a checkout."""
+    if autogenerate and replace is not None:
+        raise typer.BadParameter("found --autogenerate and --replace, needed: at most one of them")
+
+    async def run() -> NewRevision:
+        if not autogenerate:
+            return await new_revision(message, replace=replace)
+        async with database() as (engine, _):
+            return await new_revision(message, autogenerate_from=engine)
+
+    begun = asyncio.run(run())
+    if as_json:
+        print_json(begun)
+        return
+    out.print(f"{begun.path}\n{begun.test_path}", markup=False)
+    out.print("next: write both, then `make catalog` to describe what it does to the schema, and `make test`")

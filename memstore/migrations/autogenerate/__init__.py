@@ -1,0 +1,17 @@
+"""Autogenerate that sees what PostgreSQL and pgvector have: an Alembic plugin for the metadata of any project."""
+
+from ...models.security import Policy, RowLevelSecurity, row_level_security
+from .expressions import ExpressionError
+from .plugin import PLUGIN, options, setup
+from .types import render_item
+
+__all__ = [
+    "PLUGIN",
+    "ExpressionError",
+    "Policy",
+    "RowLevelSecurity",
+    "options",
+    "render_item",
+    "row_level_security",
+    "setup",
+]

@@ -1,0 +1,40 @@
+"""How env.py turns the plugin on."""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from typing import Any
+
+from alembic.runtime.plugins import Plugin
+
+from . import comparators, operations
+from .types import render_item
+
+PLUGIN = "memstore.migrations.autogenerate"
+
+
+def setup() -> None:
+    """Make the plugin known to Alembic. Call it in env.py, as often as you like.
+
+    Nothing else registers it: an entry point would make `import alembic` fail on Alembic 1.18.0 to 1.20.0.
+    """
+    # Alembic's own comparison, which goes first, cannot see past an operator class in an expression.
+    warnings.filterwarnings("ignore", r"Expression #\d+ .* detected to include an operator clause", UserWarning)
+    _register()
+
+
+@cache
+def _register() -> None:
+    operations.register()
+    Plugin.setup_plugin_from_module(comparators, PLUGIN)
+
+
+def options() -> dict[str, Any]:
+    """Return what `context.configure` needs to use the plugin, beside Alembic's own.
+
+    A project with its own `render_item` or `autogenerate_plugins` passes them instead, has the one call
+    `autogenerate.render_item` and the other name `autogenerate.PLUGIN`.
+    """
+    setup()
+    return {"autogenerate_plugins": ["alembic.autogenerate.*", PLUGIN], "render_item": render_item}

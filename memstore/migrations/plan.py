@@ -1,0 +1,50 @@
+"""The steps of a run of memstore's own, and the record of each."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
+
+
+class Plan:
+    """The steps of a run, resolved once: a second attempt goes on where the first stopped, also for `+2`."""
+
+    def __init__(self, resolve: Callable[..., Iterable[MigrationStep]], taken: list[ledger.Step]) -> None:
+        self.heads: set[str] = set()
+        self._resolve = resolve
+        self._taken = taken
+        self._todo: list[MigrationStep] | None = None
+        self._started = monotonic()
+
+    @property
+    def current(self) -> str:
+        """The step under way, for messages."""
+        return self._todo[0].short_log if self._todo else "nothing"
+
+    def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[MigrationStep]:
+        """Yield what is left to do; Alembic asks for this at each attempt."""
+        if self._todo is None:
+            self._todo = list(self._resolve(heads, migration_context))
+        while self._todo:
+            self._started = monotonic()
+            yield self._todo[0]
+            del self._todo[0]  # its transaction is committed by now, and not before
+
+    def record(
+        self,
+        ctx: MigrationContext,
+        step: MigrationInfo,
+        heads: Collection[Any],
+        run_args: Mapping[str, Any],  # noqa: ARG002 -- Alembic passes all four by name
+    ) -> None:
+        """Write the step that was just taken to the ledger; Alembic calls this before it commits."""
+        duration = None if ctx.as_sql else round((monotonic() - self._started) * 1000)
+        self._taken.append(ledger.record(ctx, step, heads, duration))
+        self.heads = set(heads)

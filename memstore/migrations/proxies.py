@@ -1,0 +1,47 @@
+"""Alembic inside Alembic: a run of ours inside a run of the host's leaves the host's `alembic.op` as it was.
+
+`alembic.context` and `alembic.op` are modules that stand for the run under way. Alembic has no public way to ask
+whether there is one, nor to put it back, so this is the one place that does without.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from alembic import context, op
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from alembic.runtime.migration import MigrationContext
+
+
+@contextmanager
+def kept_proxies() -> Iterator[None]:
+    """Put `alembic.context` and `alembic.op` back to the run that they stood for before.
+
+    The end of any run empties them: the rest of a host's revision would find no `op`.
+    """
+    modules = (context, op)
+    outer = [getattr(module, "_proxy", None) for module in modules]
+    try:
+        yield
+    finally:
+        for module, proxy in zip(modules, outer, strict=True):
+            left_behind = getattr(module, "_proxy", None)  # by a run that failed
+            if proxy is not None:
+                proxy._install_proxy()
+            elif left_behind is not None:
+                left_behind._remove_proxy()
+
+
+def run_under_way() -> MigrationContext | None:
+    """Return the context of the run in which a revision is called just now, None outside of any."""
+    proxy = getattr(op, "_proxy", None)
+    if proxy is None:
+        return None
+    found: MigrationContext = proxy.get_context()
+    # A run that failed has left its proxy behind.
+    is_over = not found.as_sql and found.connection is not None and found.connection.closed
+    return None if is_over else found

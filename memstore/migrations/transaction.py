@@ -1,0 +1,73 @@
+"""Migrating in the transaction of somebody else: all of it happens in there, and none of it is committed here."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import MigrationError
+from .lock import lock_transaction
+from .session import MigrationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sqlalchemy import Connection
+
+    from ..settings import Settings
+
+_BUSY = ("55P03", "40P01")  # lock_not_available, deadlock_detected
+
+
+@contextmanager
+def callers_transaction(connection: Connection, settings: Settings, doing: Callable[[], str]) -> Iterator[None]:
+    """Run the block in the caller's transaction, within a savepoint: if it fails, the caller can still go on.
+
+    A connection without a transaction gets one, as with any statement; committing it is the caller's too.
+
+    Raises:
+        MigrationLockError: another runner did not finish within `settings.migration_wait_s`; it is named.
+        MigrationError: the connection is in AUTOCOMMIT, a revision wants to be, or a table is busy. There is no second
+            attempt: whatever else the transaction did would keep its locks while waiting.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if driver.autocommit:
+        raise MigrationError(
+            "the connection is in AUTOCOMMIT, where a failed migration would leave half of itself behind. "
+            "Hand over one with a transaction: engine.begin()"
+        )
+    lock_transaction(connection, settings.migration_wait_s)
+    try:
+        with connection.begin_nested():
+            session = MigrationSettings(connection, settings.lock_timeout_ms, local=True)
+            yield
+            session.restore()
+    except (AssertionError, AttributeError) as error:
+        if not _wants_autocommit(error):
+            raise
+        raise MigrationError(
+            f"{doing()}: this revision needs to be outside of any transaction, and it was to run in yours. "
+            "Run it on its own: memstore db upgrade"
+        ) from error
+    except DBAPIError as error:
+        if _sqlstate(error) not in _BUSY:
+            raise
+        raise MigrationError(
+            f"{doing()}: no lock within {settings.lock_timeout_ms} ms, and in your transaction it is not tried again. "
+            "End what uses the tables, or raise MEMSTORE_LOCK_TIMEOUT_MS, and run it again"
+        ) from error
+
+
+def _wants_autocommit(error: BaseException) -> bool:
+    """Tell whether Alembic's `autocommit_block` raised this: in a transaction of others, it fails on an assertion."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place is not None and place.tb_frame.f_code.co_name == "autocommit_block"
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
+    return state

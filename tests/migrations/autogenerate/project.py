@@ -1,0 +1,111 @@
+"""Another project with its own Alembic: its env.py is the one that docs/autogenerate.md shows."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import alembic
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import MetaData
+from sqlalchemy.engine import URL
+
+from memstore.database import create_engine
+from tests.support import ROOT, run_in_thread
+
+TEMPLATE = Path(alembic.__file__).parent / "templates" / "generic" / "script.py.mako"
+DOCUMENTED = ROOT / "docs" / "autogenerate.md"
+
+Diff = tuple[str, str]
+
+
+def documented_env() -> str:
+    """The first block of Python in the documentation."""
+    found = re.search(r"```python\n(.*?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+@dataclass
+class Project:
+    folder: Path
+    url: URL
+    env: str = field(default_factory=documented_env)
+
+    def __post_init__(self) -> None:
+        if not self.folder.exists():
+            (self.folder / "versions").mkdir(parents=True)
+            (self.folder / "env.py").write_text(self.env, encoding="utf-8")
+            shutil.copy(TEMPLATE, self.folder)
+
+    def run(self, metadata: MetaData, step: Callable[..., Any], *arguments: Any, **options: Any) -> None:
+        """Run an Alembic command in this process. This project has no driver but asyncpg."""
+
+        async def connected() -> None:
+            engine = create_engine(self.url)
+            try:
+                async with engine.connect() as connection:
+                    await connection.run_sync(lambda sync: step(self._config(sync, metadata), *arguments, **options))
+            finally:
+                await engine.dispose()
+
+        run_in_thread(connected())
+
+    def autogenerate(self, metadata: MetaData, name: str) -> list[Diff]:
+        """Write a revision of what is to be done, unless there is nothing; return what it does."""
+        found: list[Diff] = []
+
+        def look(_context: Any, _revision: Any, directives: list[Any]) -> None:
+            operations = directives[0].upgrade_ops
+            found.extend(short(diff) for diff in operations.as_diffs())
+            if not found:
+                del directives[:]
+
+        self.run(
+            metadata, command.revision, autogenerate=True, rev_id=name, message=name, process_revision_directives=look
+        )
+        return found
+
+    def upgrade(self, metadata: MetaData) -> None:
+        self.run(metadata, command.upgrade, "head")
+
+    def downgrade(self, metadata: MetaData, to: str = "-1") -> None:
+        self.run(metadata, command.downgrade, to)
+
+    def revision(self, name: str) -> str:
+        return next((self.folder / "versions").glob(f"{name}*.py")).read_text(encoding="utf-8")
+
+    def execute(self, *statements: str) -> None:
+        async def connected() -> None:
+            engine = create_engine(self.url)
+            try:
+                async with engine.begin() as connection:
+                    for statement in statements:
+                        await connection.exec_driver_sql(statement)
+            finally:
+                await engine.dispose()
+
+        run_in_thread(connected())
+
+    def _config(self, connection: Any, metadata: MetaData) -> Config:
+        config = Config()
+        config.set_main_option("script_location", str(self.folder))
+        config.set_main_option("path_separator", "os")
+        config.attributes.update(connection=connection, metadata=metadata)
+        return config
+
+
+def short(diff: Any) -> Diff:
+    """Return what a diff does and to what, without the objects that it carries."""
+    if isinstance(diff, list):
+        return str(diff[0][0]), str(diff[0][3])
+    verb, *rest = diff
+    if verb.endswith(("_policy", "_row_level_security")):
+        return verb, ".".join(rest[1:] if verb.endswith("_policy") else rest).strip(".")
+    last = rest[-1]
+    return str(verb), last if isinstance(last, str) else str(getattr(last, "name", last))

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Computed,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.schema import SchemaItem
+
+from memstore.errors import MemstoreError
+from memstore.migrations import autogenerate
+from memstore.migrations.autogenerate import ExpressionError, Policy, RowLevelSecurity, row_level_security
+from tests.migrations.autogenerate.project import Project, documented_env
+from tests.support import dump, run_python
+
+LOOK = "\ncontext.configure("
+
+
+@pytest.fixture
+def project(tmp_path: Path, empty_url: URL) -> Project:
+    project = Project(tmp_path / "project", empty_url)
+    project.execute(
+        "CREATE EXTENSION vector",
+        "CREATE TABLE notes (id integer CONSTRAINT pk PRIMARY KEY, body text, embedding vector(3))",
+    )
+    return project
+
+
+def notes(*parts: SchemaItem, security: RowLevelSecurity | None = None) -> MetaData:
+    metadata = MetaData()
+    info = {} if security is None else row_level_security(*security.policies)
+    columns = (Column("id", Integer, primary_key=True), Column("body", Text), Column("embedding", VECTOR(3)))
+    Table("notes", metadata, *columns, *parts, info=dict(info))
+    return metadata
+
+
+def at_base(project: Project, metadata: MetaData) -> list[str]:
+    """Return the schema before the first revision, Alembic's own table included."""
+    project.downgrade(metadata, "base")
+    return dump(project.url)
+
+
+def test_setup_twice_changes_nothing(project: Project) -> None:
+    autogenerate.setup()
+    autogenerate.setup()
+    wanted = notes(Index("ix_body", "body"))
+    assert project.autogenerate(wanted, "one") == [("add_index", "ix_body")]
+
+
+def test_an_index_made_by_hand_is_left_alone_and_named(project: Project, caplog: pytest.LogCaptureFixture) -> None:
+    project.execute(
+        "CREATE INDEX by_hand ON notes USING hnsw (embedding vector_l2_ops)",
+        "CREATE INDEX by_hand_2 ON notes USING ivfflat (embedding vector_l2_ops)",
+        "CREATE INDEX plain ON notes (body)",
+    )
+    with caplog.at_level(logging.INFO):
+        assert project.autogenerate(notes(), "one") == [("remove_index", "plain")]
+    assert "DROP INDEX by_hand" in caplog.messages[-1] + "".join(caplog.messages)
+
+
+def test_an_index_that_a_revision_names_is_the_revisions(project: Project) -> None:
+    index = Index("ix_e", "embedding", postgresql_using="hnsw", postgresql_ops={"embedding": "vector_l2_ops"})
+    assert project.autogenerate(notes(index), "one") == [("add_index", "ix_e")]
+    project.upgrade(notes())
+    project.execute("CREATE INDEX ix ON notes USING hnsw (embedding vector_l2_ops)")
+    assert project.autogenerate(notes(), "two") == [("remove_index", "ix_e")]
+
+
+def test_an_index_made_by_hand_goes_with_its_column_and_comes_back(project: Project) -> None:
+    project.execute("CREATE INDEX by_hand ON notes USING hnsw (embedding vector_l2_ops) WITH (m = 8)")
+    metadata = MetaData()
+    Table("notes", metadata, Column("id", Integer, primary_key=True), Column("body", Text))
+    assert project.autogenerate(metadata, "one") == [("remove_index", "by_hand"), ("remove_column", "embedding")]
+    before = at_base(project, metadata)
+    project.upgrade(metadata)
+    project.downgrade(metadata)
+    assert dump(project.url) == before
+
+
+def test_what_the_host_leaves_out_is_not_proposed(tmp_path: Path, project: Project) -> None:
+    filters = """
+def include_name(name, kind, parents):
+    return name not in ("ours", "ck_ours", "hidden")
+
+def include_object(item, name, kind, reflected, compared):
+    return name not in ("not_this", "ck_not_this", "changed")
+"""
+    env = documented_env().replace(LOOK, filters + LOOK + "include_name=include_name, include_object=include_object,")
+    filtered = Project(tmp_path / "filtered", project.url, env)
+    project.execute(
+        "CREATE TABLE hidden (id integer)",
+        "ALTER TABLE hidden ENABLE ROW LEVEL SECURITY",
+        "CREATE INDEX ours ON notes (body)",
+        "CREATE INDEX changed ON notes (body)",
+        "ALTER TABLE notes ADD CONSTRAINT ck_ours CHECK (id > 0)",
+    )
+    wanted = notes(
+        Index("not_this", "body"),
+        Index("changed", "id"),
+        CheckConstraint("id > 1", name="ck_not_this"),
+        Index("seen", "body"),
+    )
+    assert filtered.autogenerate(wanted, "one") == [("add_index", "seen")]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "named"),
+    [
+        (lambda: notes(CheckConstraint("body IN (", name="ck_body")), "CHECK constraint ck_body of table notes"),
+        (lambda: notes(CheckConstraint("id > 0), (true", name="ck_body")), "CHECK constraint ck_body of table notes"),
+        (lambda: notes(security=RowLevelSecurity((Policy("mine", using="id >"),))), "policy mine of table notes"),
+    ],
+)
+def test_an_expression_that_is_no_sql_is_an_error_that_names_it(
+    project: Project, wanted: Callable[[], MetaData], named: str
+) -> None:
+    project.execute(
+        "ALTER TABLE notes ADD CONSTRAINT ck_body CHECK (body <> '')", "CREATE POLICY mine ON notes USING (id > 0)"
+    )
+    with pytest.raises(ExpressionError, match=named) as error:
+        project.autogenerate(wanted(), "one")
+    assert isinstance(error.value, MemstoreError)
+
+
+def test_an_invalid_index_is_made_again(project: Project) -> None:
+    project.execute(
+        "CREATE INDEX ix_body ON notes (body)",
+        "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_body'::regclass",
+    )
+    wanted = notes(Index("ix_body", "body"))
+    assert project.autogenerate(wanted, "one") == [("remove_index", "ix_body"), ("add_index", "ix_body")]
+    project.upgrade(wanted)
+    assert project.autogenerate(wanted, "two") == []
+
+
+def test_an_unnamed_check_is_found_by_its_text(project: Project) -> None:
+    wanted = notes(CheckConstraint("id > 0"), CheckConstraint("body IN ('a', 'b')"))
+    assert project.autogenerate(wanted, "one") == [
+        ("add_constraint", "notes_check"),
+        ("add_constraint", "notes_check1"),
+    ]
+    before = at_base(project, wanted)
+    project.upgrade(wanted)
+    assert project.autogenerate(wanted, "two") == []
+    project.downgrade(wanted)
+    assert dump(project.url) == before
+
+
+@pytest.mark.filterwarnings("ignore:Can't validate argument 'dialect_options'")
+def test_a_check_that_is_not_validated_is_validated_and_back(project: Project) -> None:
+    project.execute("ALTER TABLE notes ADD CONSTRAINT ck CHECK (id > 0) NOT VALID")
+    wanted = notes(CheckConstraint("id > 0", name="ck"))
+    assert project.autogenerate(wanted, "one") == [("validate_constraint", "ck")]
+    before = at_base(project, wanted)
+    project.upgrade(wanted)
+    assert project.autogenerate(wanted, "two") == []
+    project.downgrade(wanted)
+    assert dump(project.url) == before
+
+
+def test_row_level_security_is_declared_by_its_class_alone(project: Project) -> None:
+    metadata = notes()
+    metadata.tables["notes"].info["row_level_security"] = "yes"
+    with pytest.raises(TypeError, match="row_level_security\\(Policy"):
+        project.autogenerate(metadata, "one")
+
+
+def test_a_project_without_policies_is_not_told_about_them(project: Project) -> None:
+    project.execute("ALTER TABLE notes ENABLE ROW LEVEL SECURITY", "CREATE POLICY mine ON notes USING (id > 0)")
+    assert project.autogenerate(notes(), "one") == []
+
+
+def test_models_do_not_import_alembic_and_autogenerate_reads_no_setting() -> None:
+    program = (
+        "import sys, memstore.models; print('alembic' in sys.modules)\n"
+        "import memstore.migrations.autogenerate as a; a.setup(); print(sorted(a.options()))"
+    )
+    done = run_python("-c", program, MEMSTORE_EMBEDDING_DIM="no number")
+    assert done.stdout.split("\n")[:2] == ["False", "['autogenerate_plugins', 'render_item']"], done.stderr
+
+
+def test_a_project_that_renders_batches(tmp_path: Path, project: Project) -> None:
+    env = documented_env().replace(LOOK, LOOK + "render_as_batch=True,")
+    batches = Project(tmp_path / "batches", project.url, env)
+    project.execute("CREATE INDEX ix_body ON notes (body)", "ALTER TABLE notes ADD CONSTRAINT ck CHECK (id > 0)")
+    wanted = notes(
+        Index("ix_body", text("lower(body) text_pattern_ops"), postgresql_where=text("id > 1")),
+        CheckConstraint("id > 1", name="ck"),
+        security=RowLevelSecurity((Policy("mine", using="id > 1"),)),
+    )
+    assert len(batches.autogenerate(wanted, "one")) == 6
+    before = at_base(batches, wanted)
+    batches.upgrade(wanted)
+    assert batches.autogenerate(wanted, "two") == []
+    batches.downgrade(wanted)
+    assert dump(project.url) == before
+
+
+def test_a_generated_column_takes_its_constraints_along(tmp_path: Path, project: Project) -> None:
+    # Where Alembic compares defaults, it would warn that a generated column cannot be changed.
+    env = documented_env().replace(LOOK, LOOK + "compare_server_default=True,")
+    comparing = Project(tmp_path / "comparing", project.url, env)
+    project.execute(
+        "ALTER TABLE notes ADD COLUMN of integer GENERATED ALWAYS AS (id + 1) STORED "
+        "CONSTRAINT fk_of REFERENCES notes (id) CONSTRAINT uq_of UNIQUE CONSTRAINT ck_of CHECK (of > 0)"
+    )
+    wanted = notes(
+        Column("of", Integer, Computed("id + 2", persisted=True)),
+        UniqueConstraint("of", name="uq_of"),
+        ForeignKeyConstraint(["of"], ["notes.id"], name="fk_of"),
+        CheckConstraint("of > 0", name="ck_of"),
+    )
+    assert comparing.autogenerate(wanted, "one") == [
+        ("remove_constraint", "ck_of"),
+        ("remove_fk", "fk_of"),
+        ("remove_constraint", "uq_of"),
+        ("remove_column", "of"),
+        ("add_column", "of"),
+        ("add_fk", "fk_of"),
+        ("add_constraint", "uq_of"),
+        ("add_constraint", "ck_of"),
+    ]
+    before = at_base(comparing, wanted)
+    comparing.upgrade(wanted)
+    assert comparing.autogenerate(wanted, "two") == []
+    comparing.downgrade(wanted)
+    assert dump(project.url) == before
+
+
+def test_an_expression_with_a_predicate_is_text(project: Project) -> None:
+    wanted = notes(Index("ix_body", text("lower(body)"), postgresql_where=text("body <> ' \\:x'")))
+    assert project.autogenerate(wanted, "one") == [("add_index", "ix_body")]
+    project.upgrade(wanted)
+    assert project.autogenerate(wanted, "two") == []
+
+
+def test_a_role_that_may_not_look_is_told_so(tmp_path: Path, project: Project) -> None:
+    blind = 'config.attributes["connection"].exec_driver_sql("SET ROLE pg_monitor")'
+    blinded = Project(tmp_path / "blinded", project.url, documented_env().replace(LOOK, f"\n{blind}{LOOK}"))
+    project.upgrade(notes())
+    project.execute(
+        "ALTER TABLE notes ADD CONSTRAINT ck CHECK (body IN ('a', 'b'))",
+        "GRANT SELECT ON alembic_version TO pg_monitor",
+    )
+    with pytest.raises(ProgrammingError, match="permission denied for table notes"):
+        blinded.autogenerate(notes(CheckConstraint("body IN ('a', 'b')", name="ck")), "one")
