@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 async def adopt(target: AsyncEngine | URL | str, at: str, *, settings: Settings | None = None) -> SchemaCheck:
     """Stamp a database that holds exactly the schema of revision `at`, which it was not migrated to.
 
-    Compared in a read-only transaction; what is written is the revision and a row of the ledger, and only when there is
-    no difference. A database that is at `at` already is compared, and left as it is.
+    Compared in a read-only transaction. What is written, and only when there is no difference, is the revision, a row
+    of the ledger, and the right to read the revision for roles that have an application's rights on everything else. A
+    database that is at `at` already is compared, and left as it is.
 
     Raises:
         SchemaDriftError: the schema is not that of `at`; its `differences` say where. Nothing was written.
@@ -50,6 +51,7 @@ async def adopt(target: AsyncEngine | URL | str, at: str, *, settings: Settings 
                     found, stamped = await _compare(connection, revision)  # it may have changed while we waited
                     if not stamped:
                         await connection.run_sync(_stamp, revision, settings)
+                        await _let_applications_see(connection, revision)
     return found
 
 
@@ -75,6 +77,16 @@ async def _compare(connection: AsyncConnection, revision: str) -> tuple[SchemaCh
     if found.differences:
         raise SchemaDriftError(f"the schema is not that of {revision}", found.differences)
     return found, current == revision
+
+
+async def _let_applications_see(connection: AsyncConnection, revision: str) -> None:
+    """Grant the roles of applications what they have elsewhere on the version table, which stamping may have made."""
+    async with read_only(connection):
+        found = await connection.run_sync(compare_with, revision)
+    for difference in found.differences:
+        for statement in difference.remedy:
+            await connection.execute(text(statement))
+    await connection.commit()
 
 
 def _stamp(connection: Connection, revision: str, settings: Settings) -> None:

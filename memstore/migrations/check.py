@@ -37,7 +37,7 @@ class SchemaCheck:
     """How the schema in a database compares with what memstore ships for its revision.
 
     objects: how many were compared.
-    differences: what is not as it should be, in the order of the objects; empty when all is well.
+    differences: what is not as it should be, in an order in which it can be mended; empty when all is well.
     vector_indexes: those in the database. They depend on the rows, and are compared with nothing.
     """
 
@@ -122,7 +122,7 @@ def compare_with(connection: Connection, revision: str) -> SchemaCheck:
         revision=revision,
         embedding_dim=width,
         objects=len(found.objects.keys() | shipped.keys()),
-        differences=(*problem, *differences),
+        differences=(*differences, *problem),
         vector_indexes=vector_indexes(found, needed),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
@@ -98,27 +99,36 @@ def expected_grants(
 ) -> dict[DbObject, Attributes]:
     """Return what the roles that `found` lets in should have on the objects of `schema`.
 
-    A role that may write is an application's and should have exactly its rights. One that only reads may read less than
-    that, also single columns, but nothing more. PUBLIC should have nothing.
+    A role that has most of an application's rights is an application's, and should have all of them. Any other may have
+    some of them, also on single columns. PUBLIC may execute functions; where it may not, an application must.
     """
-    objects = {str(each) for each in schema}
+    objects = {str(each): has for each, has in schema.items()}
     rights = {on: set(privileges) for on, privileges in application_rights().items() if on in objects}
+    rights |= {on: {"EXECUTE"} for on in objects if on.startswith("function ")}
     granted = {each: set(has["privileges"]) for each, has in found.items() if each.kind == "grant"}
-    writers = {
-        each.name
+    for_everybody = {
+        each.on for each, privileges in granted.items() if each.name == "PUBLIC" and "EXECUTE" in privileges
+    }
+    expected = {
+        each: privileges & rights.get(_table_of_column(each.on) or each.on, set())
         for each, privileges in granted.items()
-        if privileges & {"INSERT", "UPDATE", "DELETE"} and not _table_of_column(each.on)
+        if each.name != "PUBLIC" or each.on in for_everybody
     }
-    expected: dict[DbObject, set[str]] = {
-        DbObject("grant", on, role): privileges for role in writers - {"PUBLIC"} for on, privileges in rights.items()
-    }
-    for each, privileges in granted.items():
-        readable = rights.get(_table_of_column(each.on) or each.on, set()) & {"SELECT", "USAGE"}
-        if each.on.startswith("function "):
-            expected[each] = privileges & {"EXECUTE"}
-        elif each.name not in (*writers, "PUBLIC") or _table_of_column(each.on):
-            expected[each] = privileges & readable
+    for role in _applications(granted, rights):
+        for on, privileges in rights.items():
+            if on not in for_everybody:
+                expected[DbObject("grant", on, role)] = privileges
     return {each: {"privileges": sorted(privileges)} for each, privileges in expected.items() if privileges}
+
+
+def _applications(granted: Mapping[DbObject, set[str]], rights: Mapping[str, set[str]]) -> set[str]:
+    """Return the roles that have at least half of an application's rights on tables."""
+    tables = {on: privileges for on, privileges in rights.items() if on.startswith("table ")}
+    held: Counter[str] = Counter()
+    for each, privileges in granted.items():
+        held[each.name] += len(privileges & tables.get(each.on, set()))
+    half = sum(map(len, tables.values())) / 2
+    return {role for role, count in held.items() if role != "PUBLIC" and count >= half}
 
 
 def _table_of_column(on: str) -> str | None:

@@ -44,6 +44,7 @@ def own_options(embedding_dim: int) -> dict[str, Any]:
         "include_schemas": True,
         "include_name": _own_schema_only,
         "compare_type": compare_type,
+        "compare_server_default": True,
         "render_item": render_item,
         "process_revision_directives": number_revision,
     }

@@ -50,7 +50,9 @@ async def test_rows_stay_on_the_way_up_down_and_up(empty_engine: AsyncEngine) ->
     await walk(empty_engine, CASE)
 """
 
-_REPLACING = """# As it is from this revision on.
+_REPLACING = """\
+# As it is from this revision on. CREATE OR REPLACE takes no other columns for a view, nor other arguments or another
+# result for a function: then DROP it first, both ways. The grants on it go along: memstore db grant.
 AFTER = {after}
 
 # As it was before: frozen, for the way down.
@@ -100,6 +102,8 @@ async def new_revision(
             "of memstore; for your own tables, run: alembic revision"
         )
     revision = next_revision_id(message)
+    if '"""' in message or "\\" in message:
+        raise MigrationError(f"the message {message!r} cannot stand in a docstring. Leave out quotes and backslashes")
     statements = _replaced(replace) if replace is not None else None
     config = make_config()
     config.set_main_option("file_template", "%%(rev)s")

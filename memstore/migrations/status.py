@@ -18,6 +18,8 @@ from .scripts import head, revisions
 from .width import check_embedding_dim, installed_embedding_dim
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -79,7 +81,7 @@ async def verify_schema(
 
     Raises:
         SchemaMismatchError: it is not; the message says what was found, what is needed, and the command to run.
-        MigrationError: `at_least` or `at_most` is not a revision.
+        MigrationError: `at_least` or `at_most` is not a revision, or nothing is between them.
     """
     asked = settings_beside_a_host().embedding_dim if embedding_dim is None else embedding_dim
     oldest, newest = at_least or head(), at_most or head()
@@ -87,6 +89,8 @@ async def verify_schema(
         raise MigrationError(f"no revision {oldest!r}. There are: {', '.join(revisions())}")
     if _number(newest) is None:
         raise MigrationError(f"no revision {newest!r}. Needed: one that begins with its number, such as 0099")
+    if (_number(oldest) or 0) > (_number(newest) or 0):
+        raise MigrationError(f"nothing is at least {oldest} and at most {newest}. Exchange them, or widen the range")
     async with connecting(target) as engine, open_connection(engine) as connection:
         with explained(engine.url):
             found, width = await _revision_and_width(connection)
@@ -102,9 +106,10 @@ def _check_revision(found: str | None, oldest: str, newest: str) -> None:
             needed=oldest,
         )
     number, known = _number(found), revisions()
+    is_later = number is not None and len(known) < number <= (_number(newest) or 0)
+    if found not in known and not is_later:
+        raise _unknown(found, newest)
     if number is None or number > (_number(newest) or 0):
-        if found not in known:
-            raise _unknown(found, newest)
         raise SchemaMismatchError(
             f"the database is at {found}, this process works up to {newest}. Start a newer one",
             found=found,
@@ -124,14 +129,21 @@ async def _revision_and_width(connection: AsyncConnection) -> tuple[str | None, 
     try:
         row = (await connection.execute(_REVISION_AND_WIDTH)).one()
     except DBAPIError as error:
-        if isinstance(driver_error(error), UndefinedTableError | InvalidSchemaNameError):
+        cause = driver_error(error)
+        if isinstance(cause, UndefinedTableError) and "alembic_version" not in str(cause):
+            raise SchemaMismatchError(
+                f"{str(cause).splitlines()[0]}, though the database is at a revision. Run: memstore db check",
+                found=None,
+                needed="the tables of memstore",
+            ) from error
+        if isinstance(cause, UndefinedTableError | InvalidSchemaNameError):
             return None, None
         raise
-    return row.revision, row.width
+    return _the_only(row.revisions or ()), row.width
 
 
 _REVISION_AND_WIDTH = text("""
-    SELECT (SELECT version_num FROM memstore.alembic_version) AS revision,
+    SELECT (SELECT array_agg(version_num ORDER BY version_num) FROM memstore.alembic_version) AS revisions,
            (SELECT value::int FROM memstore.settings WHERE key = 'embedding_dim') AS width
 """)
 
@@ -172,8 +184,23 @@ def _unknown(found: str, needed: str) -> SchemaMismatchError:
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision that a database says it is at, None where it says nothing."""
+    """Return the revision that a database says it is at, None where it says nothing.
+
+    Raises:
+        SchemaMismatchError: it says more than one.
+    """
     if connection.scalar(text("SELECT to_regclass('memstore.alembic_version')")) is None:
         return None
-    value: str | None = connection.scalar(text("SELECT version_num FROM memstore.alembic_version"))
-    return value
+    rows = connection.scalars(text("SELECT version_num FROM memstore.alembic_version ORDER BY version_num"))
+    return _the_only(rows.all())
+
+
+def _the_only(found: Sequence[str]) -> str | None:
+    if len(found) > 1:
+        raise SchemaMismatchError(
+            f"the database says that it is at {len(found)} revisions, {' and '.join(found)}; it can be at one. "
+            f"Take out the wrong one: DELETE FROM memstore.alembic_version WHERE version_num = '{found[0]}'",
+            found=", ".join(found),
+            needed="one revision",
+        )
+    return found[0] if found else None

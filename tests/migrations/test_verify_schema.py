@@ -64,6 +64,29 @@ async def test_a_database_past_the_range_is_told_from_one_nobody_knows(engine: A
         await verify_schema(engine, at_most=AFTER_NEXT)
 
 
+@pytest.mark.parametrize("revision", ["0001_x", "0003_something_else", f"{HEAD[:4]}_zzz"])
+async def test_a_revision_of_another_name_is_one_nobody_knows(engine: AsyncEngine, revision: str) -> None:
+    await set_revision(engine, revision)
+    with pytest.raises(SchemaMismatchError, match=f"is at {revision}, which this version of memstore does not know"):
+        await verify_schema(engine, at_least=revisions()[0], at_most=AFTER_NEXT)
+
+
+async def test_two_revisions_and_a_missing_table_are_told_from_a_missing_upgrade(engine: AsyncEngine) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(text("INSERT INTO memstore.alembic_version VALUES ('0001_foundation')"))
+    with pytest.raises(SchemaMismatchError, match=f"at 2 revisions, 0001_foundation and {HEAD}"):
+        await verify_schema(engine)
+    async with engine.begin() as connection:
+        await connection.execute(text("DROP TABLE memstore.settings"))
+    with pytest.raises(SchemaMismatchError, match='"memstore.settings" does not exist.* Run: memstore db check'):
+        await verify_schema(engine)
+
+
+async def test_an_empty_range_is_refused(engine: AsyncEngine) -> None:
+    with pytest.raises(MigrationError, match=f"nothing is at least {HEAD} and at most 0003"):
+        await verify_schema(engine, at_most="0003")
+
+
 @pytest.mark.parametrize("revision", ["0099_nonsense", "nonsense"])
 async def test_a_range_that_begins_nowhere_is_refused(engine: AsyncEngine, revision: str) -> None:
     with pytest.raises(MigrationError, match=f"no revision '{revision}'. There are: 0001_foundation"):

@@ -28,6 +28,8 @@ async def write_descriptions(database_url: str) -> list[str]:
         await upgrade(engine, revision, embedding_dim=EMBEDDING_DIM)
         async with engine.connect() as connection:
             after = await connection.run_sync(read_catalog)
+        # Who may do what is not for a revision to say.
+        after = Catalog({each: has for each, has in after.objects.items() if each.kind != "grant"})
         after.objects[DbObject("extension", "", "vector")]["version"] = ".".join(map(str, VECTOR_VERSION))
         text = difference_text(before.objects, after.objects, EMBEDDING_DIM)
         path = description_path(revision)

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from .objects import DbObject
+from .order import in_order
 from .remedy import remedy
 
 if TYPE_CHECKING:
@@ -49,15 +50,16 @@ class Difference:
 
 
 def compare_catalogs(found: Catalog, needed: Catalog) -> tuple[Difference, ...]:
-    """Return how `found` differs from `needed`, in the order of the objects.
+    """Return how `found` differs from `needed`, in an order in which the remedies can be run.
 
     What is on a table that is missing or unexpected is not named beside it. A vector index that `needed` does not have
-    is no difference as long as it is valid: which is right depends on the rows, and is not for a revision to say.
+    is no difference as long as it is valid, or being built: which is right depends on the rows, and is not for a
+    revision to say.
     """
     differences = []
-    for each in sorted(found.objects.keys() | needed.objects.keys()):
+    for each in in_order(found, needed):
         has, wants = found.objects.get(each), needed.objects.get(each)
-        if has == wants or _is_told_with_its_table(each, found, needed) or _is_vector_index(each, has, wants):
+        if has == wants or _is_told_with_another(each, found, needed) or _is_left_to_others(each, has, wants):
             continue
         changes = _changes(has, wants) if has is not None and wants is not None else ()
         if changes == ():
@@ -74,7 +76,7 @@ def compare_catalogs(found: Catalog, needed: Catalog) -> tuple[Difference, ...]:
 def vector_indexes(found: Catalog, needed: Catalog) -> tuple[str, ...]:
     """Return the names of the valid vector indexes in `found` that `needed` leaves to others."""
     return tuple(
-        each.name for each, has in found.objects.items() if _is_vector_index(each, has, needed.objects.get(each))
+        each.name for each, has in found.objects.items() if _is_left_to_others(each, has, needed.objects.get(each))
     )
 
 
@@ -100,23 +102,32 @@ def _version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
-def _is_told_with_its_table(each: DbObject, found: Catalog, needed: Catalog) -> bool:
-    """Tell whether the table or view that this is on is missing or unexpected, or the view has other columns."""
+def _is_told_with_another(each: DbObject, found: Catalog, needed: Catalog) -> bool:
+    """Tell whether the difference is another's: of a missing table, a view with other columns, an identity column."""
+    if each.kind == "grant" and not each.on.startswith("column "):
+        kind, name = (
+            each.on.split(" ", 1) if not each.on.startswith("materialized") else ("materialized view", each.on[18:])
+        )
+        whole = DbObject(kind, "", name)
+        return (whole in found.objects) != (whole in needed.objects)
     for kind in _WITH_COLUMNS:
-        whole = DbObject(kind, "", each.on.removeprefix(f"{kind} ") if each.kind == "grant" else each.on)
+        whole = DbObject(kind, "", each.on)
         has, wants = found.objects.get(whole), needed.objects.get(whole)
         if (has is None) != (wants is None):
             return True
         if each.kind == "column" and kind == "view" and has and wants and has["definition"] != wants["definition"]:
             return True
-    return False
-
-
-def _is_vector_index(each: DbObject, has: Attributes | None, wants: Attributes | None) -> bool:
-    return (
-        each.kind == "index"
-        and wants is None
-        and has is not None
-        and has["method"] in VECTOR_METHODS
-        and has.get("valid", True)
+    if each.kind != "sequence" or (each in found.objects and each in needed.objects):
+        return False
+    table, _, column = (found.objects.get(each) or needed.objects[each]).get("owned_by", "").rpartition(".")
+    owner = DbObject("column", table, column)
+    return any("identity" in side.objects.get(owner, {}) for side in (found, needed)) or (
+        (owner in found.objects) != (owner in needed.objects)
     )
+
+
+def _is_left_to_others(each: DbObject, has: Attributes | None, wants: Attributes | None) -> bool:
+    """Tell whether this is an index that somebody is building, or a vector index."""
+    if each.kind != "index" or wants is not None or has is None:
+        return False
+    return "being_built" in has or (has["method"] in VECTOR_METHODS and has.get("valid", True))

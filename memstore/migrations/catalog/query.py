@@ -33,8 +33,19 @@ _RELATION_KIND = """
                  WHEN 'f' THEN 'foreign table' ELSE 'table' END
 """
 
+_ROUTINE_KIND = "CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END"
+
 _SCHEMA = """
-    SELECT 'schema', quote_ident(nspname), NULL, jsonb_build_object('comment', obj_description(oid, 'pg_namespace'))
+    SELECT 'schema', quote_ident(nspname), NULL, jsonb_build_object(
+        'owner', CASE
+            WHEN nspowner IS DISTINCT FROM (SELECT oid FROM owner)
+             AND nspowner <> (SELECT datdba FROM pg_database WHERE datname = current_database())
+             AND NOT (SELECT rolsuper FROM pg_roles WHERE pg_roles.oid = nspowner)
+             AND EXISTS (SELECT FROM owner WHERE owner.oid IS NOT NULL)
+            THEN quote_ident(pg_get_userbyid(nspowner))
+        END,
+        'comment', obj_description(oid, 'pg_namespace')
+    )
     FROM namespace
 """
 
@@ -49,7 +60,12 @@ _TABLE = f"""
         'access_method', (SELECT nullif(amname, 'heap') FROM pg_am WHERE oid = relam),
         'partitioned_by', CASE relkind WHEN 'p' THEN pg_get_partkeydef(oid) END,
         'children', (
-            SELECT jsonb_agg(inhrelid::regclass::text ORDER BY 1) FROM pg_inherits WHERE inhparent = relation.oid
+            SELECT jsonb_agg(inhrelid::regclass::text ORDER BY 1)
+            FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid
+            WHERE inhparent = relation.oid AND c.relnamespace <> relation.relnamespace
+        ),
+        'parents', (
+            SELECT jsonb_agg(inhparent::regclass::text ORDER BY 1) FROM pg_inherits WHERE inhrelid = relation.oid
         ),
         'options', (
             SELECT jsonb_agg(option ORDER BY option) FROM unnest(reloptions) AS option
@@ -58,7 +74,15 @@ _TABLE = f"""
         'row_level_security', nullif(relrowsecurity, false),
         'forced_row_level_security', nullif(relforcerowsecurity, false),
         'definition', CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid, true) END,
-        'owner', CASE WHEN relowner <> (SELECT oid FROM owner) THEN pg_get_userbyid(relowner) END,
+        'owner', CASE WHEN relowner <> (SELECT oid FROM owner) THEN quote_ident(pg_get_userbyid(relowner)) END,
+        'revoked_from_owner', (
+            SELECT jsonb_agg(privilege ORDER BY privilege)
+            FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS privilege
+            WHERE NOT EXISTS (
+                SELECT FROM aclexplode(coalesce(relacl, acldefault('r', relowner)))
+                WHERE grantee = relowner AND privilege_type = privilege
+            )
+        ),
         'comment', obj_description(oid, 'pg_class')
     )
     FROM relation WHERE relkind IN ('r', 'p', 'f', 'v', 'm')
@@ -102,6 +126,7 @@ _CONSTRAINT = """
         'triggers_enabled', (
             SELECT nullif(bool_and(tgenabled = 'O'), true) FROM pg_trigger WHERE tgconstraint = k.oid AND tgisinternal
         ),
+        'index_valid', (SELECT nullif(indisvalid AND indisready, true) FROM pg_index WHERE indexrelid = k.conindid),
         'comment', obj_description(k.oid, 'pg_constraint')
     )
     FROM relation AS r JOIN pg_constraint AS k ON k.conrelid = r.oid WHERE contype IN ('c', 'f', 'p', 'u', 'x')
@@ -133,6 +158,9 @@ _INDEX = """
         'options', (SELECT jsonb_agg(option ORDER BY option) FROM unnest(r.reloptions) AS option),
         'where', pg_get_expr(indpred, indrelid, true),
         'valid', nullif(indisvalid AND indisready AND indislive, true),
+        'being_built', nullif(EXISTS (
+            SELECT FROM pg_stat_progress_create_index WHERE index_relid = r.oid AND datname = current_database()
+        ), false),
         'definition', pg_get_indexdef(r.oid, 0, true),
         'comment', obj_description(r.oid, 'pg_class')
     )
@@ -143,11 +171,11 @@ _INDEX = """
     WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = r.oid AND contype IN ('p', 'u', 'x'))
 """
 
-_FUNCTION = """
-    SELECT CASE prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END, name, NULL,
+_FUNCTION = f"""
+    SELECT {_ROUTINE_KIND}, name, NULL,
         jsonb_build_object(
             'definition', CASE WHEN prokind <> 'a' THEN pg_get_functiondef(oid) END,
-            'owner', CASE WHEN proowner <> (SELECT oid FROM owner) THEN pg_get_userbyid(proowner) END,
+            'owner', CASE WHEN proowner <> (SELECT oid FROM owner) THEN quote_ident(pg_get_userbyid(proowner)) END,
             'comment', obj_description(oid, 'pg_proc')
         )
     FROM routine
@@ -204,7 +232,7 @@ _OTHER = """
     JOIN pg_depend AS d ON d.refclassid = 'pg_namespace'::regclass AND d.refobjid = n.oid
     CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) AS object
     WHERE NOT EXISTS (SELECT FROM members AS m WHERE m.classid = d.classid AND m.objid = d.objid)
-      AND d.classid <> 'pg_proc'::regclass
+      AND d.classid NOT IN ('pg_proc'::regclass, 'pg_extension'::regclass)
       AND NOT EXISTS (
         SELECT FROM pg_class AS c
         WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid
@@ -212,7 +240,6 @@ _OTHER = """
       )
 """
 
-# Owners can do anything anyway, and everybody may execute functions unless somebody revokes it.
 _GRANT = f"""
     SELECT 'grant', CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END, object,
         jsonb_build_object('privileges', jsonb_agg(
@@ -224,12 +251,19 @@ _GRANT = f"""
         UNION ALL
         SELECT 'column ' || r.name || '.' || quote_ident(attname), attacl, relowner
         FROM relation AS r JOIN pg_attribute ON attrelid = r.oid AND NOT attisdropped
-        UNION ALL SELECT 'function ' || name, proacl, proowner FROM routine
+        UNION ALL
+        SELECT {_ROUTINE_KIND} || ' ' || name, coalesce(proacl, acldefault('f', proowner)), proowner FROM routine
     ) AS granted (object, acl, owner)
     CROSS JOIN LATERAL aclexplode(acl)
     WHERE grantee <> owner AND grantee IS DISTINCT FROM (SELECT oid FROM owner)
-      AND NOT (grantee = 0 AND privilege_type = 'EXECUTE' AND NOT is_grantable)
     GROUP BY object, grantee
+"""
+
+# Row level security does not apply to these, whatever they were granted.
+_ROLE = """
+    SELECT DISTINCT 'role', quote_ident(rolname), NULL::text, '{"bypasses_row_level_security": true}'::jsonb
+    FROM relation CROSS JOIN LATERAL aclexplode(relacl) JOIN pg_roles AS role ON role.oid = grantee
+    WHERE rolbypassrls AND NOT rolsuper
 """
 
 DESCRIBE = text(
@@ -250,6 +284,7 @@ DESCRIBE = text(
             _SEQUENCE,
             _OTHER,
             _GRANT,
+            _ROLE,
         )
     )
     + ") AS objects"
@@ -257,9 +292,23 @@ DESCRIBE = text(
 
 OWNER = text(f"WITH {_WITH} SELECT quote_ident(pg_get_userbyid(oid)) FROM owner")
 
-# Only the extension is on the path: its types go by their bare names wherever it is, everything else by its full one.
-SEARCH_PATH = text("""
-    SELECT set_config('search_path', coalesce(
-        (SELECT quote_ident(nspname) FROM pg_extension JOIN pg_namespace AS n ON n.oid = extnamespace
-         WHERE extname = 'vector'), 'pg_catalog'), true)
+# Whatever the database, the role or the session says: expressions are printed in one way, and every name in full.
+SETTINGS = text("""
+    SELECT set_config('search_path', 'pg_catalog', true), set_config('quote_all_identifiers', 'off', true),
+           set_config('intervalstyle', 'postgres', true), set_config('datestyle', 'ISO, MDY', true),
+           set_config('timezone', 'UTC', true), set_config('extra_float_digits', '1', true),
+           set_config('bytea_output', 'hex', true)
+""")
+
+# What pgvector brings, and where it is.
+EXTENSION = text("""
+    SELECT quote_ident(n.nspname) AS schema, array_agg(DISTINCT quote_ident(member.name)) AS names
+    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+    JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+    CROSS JOIN LATERAL (
+        SELECT typname FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
+        UNION ALL SELECT proname FROM pg_proc WHERE d.classid = 'pg_proc'::regclass AND oid = d.objid
+        UNION ALL SELECT opcname FROM pg_opclass WHERE d.classid = 'pg_opclass'::regclass AND oid = d.objid
+    ) AS member (name)
+    WHERE extname = 'vector' GROUP BY n.nspname
 """)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-from sqlalchemy import text
+from typing import TYPE_CHECKING, Any
 
 from .objects import Catalog, DbObject
-from .query import DESCRIBE, OWNER, SEARCH_PATH
+from .query import DESCRIBE, EXTENSION, OWNER, SETTINGS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
 
@@ -18,19 +18,40 @@ def read_catalog(connection: Connection, schema: str = "memstore") -> Catalog:
     """Return the description of a schema, in the transaction of `connection` or a new one. Reads only.
 
     It takes no lock but ACCESS SHARE, on the tables that views and expressions name. The description does not depend on
-    the search path, on where pgvector is installed, nor on the major version of PostgreSQL.
+    settings such as the search path, on where pgvector is installed, nor on the major version of PostgreSQL.
     """
-    path = connection.scalar(text("SELECT current_setting('search_path')"))
-    connection.execute(SEARCH_PATH)
+    savepoint = connection.begin_nested()  # it is rolled back, and the settings with it
+    connection.execute(SETTINGS)
     rows = connection.execute(DESCRIBE, {"schema": schema}).all()
     owner = connection.scalar(OWNER, {"schema": schema})
-    connection.execute(text("SELECT set_config('search_path', :path, true)"), {"path": path})
-    found = {DbObject(row.kind, row.on_object or "", row.name): row.attributes for row in rows}
+    extension = connection.execute(EXTENSION).first()
+    savepoint.rollback()
+    bare = _bare_names(extension.schema, extension.names) if extension else str
+    found = {
+        DbObject(row.kind, bare(row.on_object or ""), bare(row.name)): _with_bare_names(row.attributes, bare)
+        for row in rows
+    }
     if connection.dialect.server_version_info < (16,):  # type: ignore[operator]
         for each, attributes in found.items():
             if each.kind in ("view", "materialized view"):
                 attributes["definition"] = without_lone_prefix(attributes["definition"])
     return Catalog({each: found[each] for each in sorted(found)}, owner)
+
+
+def _bare_names(schema: str, names: list[str]) -> Callable[[str], str]:
+    """Return what takes the schema of pgvector off the names of its types, functions, operators and so on."""
+    name = re.compile(rf"(?<![\w.\"]){re.escape(schema)}\.(?=({'|'.join(map(re.escape, names))})(?![\w\"]))")
+    operator = re.compile(rf"OPERATOR\({re.escape(schema)}\.([^)]+)\)")
+    return lambda text: operator.sub(r"\1", name.sub("", text))
+
+
+def _with_bare_names(attributes: dict[str, Any], bare: Callable[[str], str]) -> dict[str, Any]:
+    def rewrite(value: Any) -> Any:
+        if isinstance(value, list):
+            return [rewrite(each) for each in value]
+        return bare(value) if isinstance(value, str) else value
+
+    return {name: rewrite(value) for name, value in attributes.items()}
 
 
 def without_lone_prefix(definition: str) -> str:

@@ -36,11 +36,13 @@ def remedy(each: DbObject, changed: Sequence[str], found: Catalog, needed: Catal
     if has is None:
         return tuple(_create_with_parts(each, needed))
     statements: list[str] = []
-    for attribute in changed:
+    for attribute in sorted(changed, key=lambda name: _turn(name, wants)):
         if attribute == "comment":
             statements.append(comment(each, wants.get("comment")))
         elif attribute == "owner":
             statements.append(f"ALTER {each.kind.upper()} {each.name} OWNER TO {found.owner}")
+        elif attribute == "revoked_from_owner":
+            statements.append(f"GRANT {', '.join(has[attribute])} ON TABLE {each.name} TO {found.owner}")
         elif each.kind == "view" and attribute == "definition" and _columns(each, found) == _columns(each, needed):
             statements += create(each, wants)
         elif change := _CHANGES.get((each.kind, attribute)):
@@ -50,6 +52,11 @@ def remedy(each: DbObject, changed: Sequence[str], found: Catalog, needed: Catal
         else:
             return (*drop(each, has), *_create_with_parts(each, needed, found))
     return tuple(dict.fromkeys(statements))
+
+
+def _turn(attribute: str, wants: Attributes) -> tuple[bool, bool]:
+    """Sort what changes: of identity and default one goes before the other comes, and a comment comes last."""
+    return attribute == "comment", attribute == ("identity" if "identity" in wants else "default")
 
 
 def _columns(each: DbObject, catalog: Catalog) -> dict[str, str]:
@@ -129,6 +136,10 @@ def _set_storage(each: DbObject, _has: Attributes, wants: Attributes) -> list[st
     return _alter_column(each, f"SET STORAGE {wants.get('storage', usual)}")
 
 
+def _index_of(each: DbObject) -> str:
+    return f"{each.on.rpartition('.')[0]}.{each.name}"
+
+
 def _set_sequence(each: DbObject, _has: Attributes, wants: Attributes) -> list[str]:
     return [
         f"ALTER SEQUENCE {each.name} AS {wants['type']} INCREMENT BY {wants['increment']} MINVALUE {wants['min']} "
@@ -140,6 +151,12 @@ def _set_sequence(each: DbObject, _has: Attributes, wants: Attributes) -> list[s
 def _set_trigger_state(each: DbObject, _has: Attributes, wants: Attributes) -> list[str]:
     words = {None: "ENABLE", "never": "DISABLE", "on replicas": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
     return [f"ALTER TABLE {each.on} {words[wants.get('enabled')]} TRIGGER {each.name}"]
+
+
+def _replace_function(each: DbObject, has: Attributes, wants: Attributes) -> list[str]:
+    """Replace the body; a function with other arguments or another result must be dropped first."""
+    same = has["definition"].partition("\n LANGUAGE")[0] == wants["definition"].partition("\n LANGUAGE")[0]
+    return create(each, {"definition": wants["definition"]}) if same else [*drop(each, has), *create(each, wants)]
 
 
 def _set_privileges(each: DbObject, has: Attributes, wants: Attributes) -> list[str]:
@@ -162,6 +179,11 @@ _CHANGES: dict[tuple[str, str], Change] = {
         for child in has["children"]
         if child not in wants.get("children", [])
     ],
+    ("table", "parents"): lambda each, has, wants: [
+        f"ALTER TABLE {each.name} NO INHERIT {parent}"
+        for parent in has["parents"]
+        if parent not in wants.get("parents", [])
+    ],
     ("view", "options"): _set_options,
     ("column", "type"): _set_type,
     ("column", "collation"): _set_type,
@@ -177,8 +199,9 @@ _CHANGES: dict[tuple[str, str], Change] = {
         each, f"SET COMPRESSION {wants.get('compression', 'DEFAULT')}"
     ),
     ("constraint", "valid"): lambda each, *_: [f"ALTER TABLE {each.on} VALIDATE CONSTRAINT {each.name}"],
+    ("constraint", "index_valid"): lambda each, *_: [f"REINDEX INDEX CONCURRENTLY {_index_of(each)}"],
     ("constraint", "triggers_enabled"): lambda each, *_: [f"ALTER TABLE {each.on} ENABLE TRIGGER ALL"],
-    ("function", "definition"): lambda each, _, wants: create(each, {"definition": wants["definition"]}),
+    ("function", "definition"): _replace_function,
     ("trigger", "definition"): lambda each, _, wants: create(each, {"definition": wants["definition"]}),
     ("trigger", "enabled"): _set_trigger_state,
     ("extension", "version"): lambda each, *_: [f"ALTER EXTENSION {each.name} UPDATE"],

@@ -50,8 +50,15 @@ def _create(each: DbObject, has: Attributes, columns: Mapping[str, Attributes]) 
 def drop(each: DbObject, has: Attributes) -> list[str]:
     """Return what takes an object away. A table goes to another schema: its rows may be wanted."""
     match each.kind:
+        case "table" if each.name.startswith("public."):
+            return [f"DROP TABLE {each.name}"]
         case "table":
-            return [f"ALTER TABLE {each.name} SET SCHEMA public"]
+            parting = [f"ALTER TABLE {each.name} NO INHERIT {parent}" for parent in has.get("parents", [])]
+            return [*parting, f"ALTER TABLE {each.name} SET SCHEMA public"]
+        case "role":
+            return [f"ALTER ROLE {each.name} NOBYPASSRLS"]
+        case "default acl":
+            return [f"-- see \\ddp, then: ALTER DEFAULT PRIVILEGES {each.name.upper()} REVOKE ... FROM ..."]
         case "column":
             return [f"ALTER TABLE {each.on} DROP COLUMN {each.name}"]
         case "constraint":
@@ -101,7 +108,9 @@ def _on(each: DbObject, privilege: str) -> str:
     if kind == "column":
         table, _, column = name.rpartition(".")
         return f"{privilege} ({column}) ON TABLE {table}"
-    return f"{privilege} ON {kind.upper() if kind in ('schema', 'sequence', 'function') else 'TABLE'} {name}"
+    return (
+        f"{privilege} ON {kind.upper() if kind in ('schema', 'sequence', 'function', 'procedure') else 'TABLE'} {name}"
+    )
 
 
 def _options(has: Attributes) -> str:

@@ -25,6 +25,13 @@ TABLES = {
     "ALTER TABLE memstore.agents DISABLE ROW LEVEL SECURITY": {"table memstore.agents"},
     "ALTER TABLE memstore.settings ENABLE ROW LEVEL SECURITY": {"table memstore.settings"},
     "ALTER TABLE memstore.agents FORCE ROW LEVEL SECURITY": {"table memstore.agents"},
+    "REVOKE INSERT, SELECT ON memstore.tenants FROM postgres": {"table memstore.tenants"},
+    "ALTER SCHEMA memstore OWNER TO {role}": {"schema memstore"},
+    "ALTER SCHEMA memstore OWNER TO {app}": {"schema memstore", "grant on schema memstore to {app}"},
+    "ALTER TABLE memstore.agents OWNER TO {app}": {
+        "table memstore.agents",
+        "grant on table memstore.agents to {app}",
+    },
     "COMMENT ON SCHEMA memstore IS 'ours'": {"schema memstore"},
     "UPDATE pg_extension SET extversion = '0.7.4' WHERE extname = 'vector'": {"extension vector"},
     "CREATE TYPE memstore.mood AS ENUM ('good', 'bad')": {"type memstore.mood"},
@@ -33,6 +40,66 @@ TABLES = {
     "ALTER SEQUENCE memstore.migration_ledger_id_seq INCREMENT BY 10": {"sequence memstore.migration_ledger_id_seq"},
     "UPDATE memstore.settings SET value = '5'": {"row embedding_dim of memstore.settings"},
     "DELETE FROM memstore.settings": {"row embedding_dim of memstore.settings"},
+}
+
+# Of which other objects hang, in ways that only an order of its own mends.
+TANGLED = {
+    "DROP TABLE memstore.settings": {"table memstore.settings", "row embedding_dim of memstore.settings"},
+    "DROP TABLE memstore.tenants CASCADE": {
+        "table memstore.tenants",
+        "function memstore.purge_expired_memories(integer)",
+    }
+    | {
+        f"constraint fk_{table}_tenant_id_tenants on memstore.{table}"
+        for table in [
+            "activities",
+            "agent_tools",
+            "agents",
+            "document_chunks",
+            "documents",
+            "embeddings",
+            "episode_nodes",
+            "episodic_memories",
+            "evaluations",
+            "feedback",
+            "memory_access_log",
+            "memory_nodes",
+            "memory_relationships",
+            "metrics",
+            "search_metrics",
+            "sessions",
+            "tools",
+            "users",
+        ]
+    },
+    "ALTER TABLE memstore.agents DROP CONSTRAINT pk_agents CASCADE": {"constraint pk_agents on memstore.agents"}
+    | {
+        f"constraint fk_{table}_tenant_id_agent_id_agents on memstore.{table}"
+        for table in ("sessions", "agent_tools", "memory_nodes", "activities", "metrics", "evaluations", "feedback")
+    },
+    "CREATE TABLE memstore.kid () INHERITS (memstore.metrics)": {"table memstore.kid"},
+    "CREATE TABLE public.par (); ALTER TABLE memstore.metrics INHERIT public.par": {"table memstore.metrics"},
+    "CREATE FUNCTION memstore.watch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW;END'; "
+    "CREATE TRIGGER watch BEFORE UPDATE ON memstore.agents FOR EACH ROW EXECUTE FUNCTION memstore.watch()": {
+        "function memstore.watch()",
+        "trigger watch on memstore.agents",
+    },
+    "ALTER FUNCTION memstore.purge_activities RENAME TO purge_all": {
+        "function memstore.purge_activities(interval,integer)",
+        "function memstore.purge_all(interval,integer)",
+    },
+    "DROP FUNCTION memstore.decay_score CASCADE": {
+        "function memstore.decay_score(timestamp with time zone,double precision,integer,bigint,"
+        "timestamp with time zone)",
+        "view memstore.active_memories",
+    },
+    "ALTER TABLE memstore.migration_ledger ALTER COLUMN id DROP IDENTITY": {"column memstore.migration_ledger.id"},
+    "ALTER TABLE memstore.agents ALTER COLUMN version DROP DEFAULT, "
+    "ALTER COLUMN version ADD GENERATED ALWAYS AS IDENTITY": {"column memstore.agents.version"},
+    "DROP FUNCTION memstore.purge_metrics(interval, integer); CREATE FUNCTION memstore.purge_metrics(older interval, "
+    "batch integer DEFAULT 1) RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'": {
+        "function memstore.purge_metrics(interval,integer)"
+    },
 }
 
 COLUMNS = {
@@ -243,11 +310,19 @@ POLICIES = {
 
 GRANTS = {
     "GRANT SELECT ON memstore.agents TO PUBLIC": {"grant on table memstore.agents to PUBLIC"},
+    "GRANT SELECT (id), UPDATE (id) ON memstore.agents TO PUBLIC": {"grant on column memstore.agents.id to PUBLIC"},
+    "ALTER ROLE {app} BYPASSRLS": {"role {app}"},
+    "REVOKE EXECUTE ON FUNCTION memstore.current_tenant() FROM PUBLIC, {app}": {
+        "grant on function memstore.current_tenant() to {app}"
+    },
+    "GRANT USAGE ON SEQUENCE memstore.migration_ledger_id_seq TO {role}": {
+        "grant on sequence memstore.migration_ledger_id_seq to {role}"
+    },
     "GRANT TRUNCATE ON memstore.agents TO {role}": {"grant on table memstore.agents to {role}"},
     "GRANT SELECT ON memstore.migration_ledger TO {role}": {"grant on table memstore.migration_ledger to {role}"},
     "GRANT CREATE ON SCHEMA memstore TO {role}": {"grant on schema memstore to {role}"},
     "GRANT SELECT ON memstore.agents TO {role} WITH GRANT OPTION": {"grant on table memstore.agents to {role}"},
-    "GRANT UPDATE (name) ON memstore.agents TO {role}": {"grant on column memstore.agents.name to {role}"},
+    "GRANT REFERENCES (name) ON memstore.agents TO {role}": {"grant on column memstore.agents.name to {role}"},
     "GRANT DELETE ON memstore.tenants TO {app}": {"grant on table memstore.tenants to {app}"},
     "GRANT UPDATE ON memstore.memory_access_log TO {app}": {"grant on table memstore.memory_access_log to {app}"},
     "REVOKE UPDATE ON memstore.agents FROM {app}": {"grant on table memstore.agents to {app}"},
@@ -257,12 +332,18 @@ GRANTS = {
     },
 }
 
-MUTATIONS = {**TABLES, **COLUMNS, **CONSTRAINTS, **INDEXES, **FUNCTIONS, **VIEWS, **POLICIES, **GRANTS}
+MUTATIONS = {**TABLES, **TANGLED, **COLUMNS, **CONSTRAINTS, **INDEXES, **FUNCTIONS, **VIEWS, **POLICIES, **GRANTS}
 
 # What an operator may do, and no revision is about.
 HARMLESS = (
     "GRANT SELECT ON memstore.agents TO {role}",
     "GRANT USAGE ON SCHEMA memstore TO {role}",
+    "GRANT INSERT ON memstore.memory_nodes TO {role}",
+    "GRANT UPDATE (name) ON memstore.agents TO {role}",
+    "ALTER ROLE {role} BYPASSRLS",
+    "SET intervalstyle = 'sql_standard'; SET datestyle = 'German'; SET timezone = 'Asia/Tokyo'",
+    "SET quote_all_identifiers = on; SET extra_float_digits = 3; SET search_path = memstore, public",
+    "ALTER EXTENSION vector SET SCHEMA memstore",
     "GRANT SELECT (id, name) ON memstore.agents TO {role}",
     "REVOKE EXECUTE ON FUNCTION memstore.touch() FROM PUBLIC",
     "CREATE INDEX mine ON memstore.memory_nodes USING hnsw (embedding vector_cosine_ops)",

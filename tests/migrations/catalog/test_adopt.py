@@ -9,10 +9,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from memstore.errors import MigrationError, SchemaDriftError, SchemaMismatchError
-from memstore.migrations import adopt, check, render_sql, status, upgrade
+from memstore.migrations import adopt, check, render_sql, status, upgrade, verify_schema
 from memstore.migrations.scripts import revisions
 from tests.cli.command import memstore
+from tests.migrations.catalog.test_check import locked_against_writes
 from tests.support import dump
+from tests.tenants import as_application
 
 HEAD = revisions()[-1]
 
@@ -56,8 +58,9 @@ async def test_a_schema_that_is_equal_is_adopted_and_one_that_misses_something_i
     for taking, missing in MISSING.items():
         await run_script(handmade, taking)
         before = dump(empty_url)
-        with pytest.raises(SchemaDriftError) as refused:
-            await adopt(handmade, HEAD)
+        async with locked_against_writes(handmade):
+            with pytest.raises(SchemaDriftError) as refused:
+                await adopt(handmade, HEAD)
         assert [each.object for each in refused.value.differences] == [missing]
         assert f"  {missing}: " in str(refused.value)
         assert dump(empty_url) == before
@@ -68,6 +71,14 @@ async def test_a_schema_that_is_equal_is_adopted_and_one_that_misses_something_i
     assert (after.current, after.pending) == (HEAD, ())
     assert [(step.direction, step.revision) for step in after.history[len(steps) :]] == [("stamp", HEAD)]
     assert (await check(handmade)).differences == ()
+
+
+async def test_the_role_of_an_application_sees_the_revision_of_an_adopted_database(engine: AsyncEngine) -> None:
+    async with as_application(engine) as application:
+        await run_script(engine, "DROP TABLE memstore.alembic_version")
+        await adopt(engine, HEAD)
+        assert (await check(engine)).differences == ()
+        await verify_schema(application)
 
 
 async def test_an_adopted_database_goes_on_from_there(empty_engine: AsyncEngine) -> None:
