@@ -35,17 +35,12 @@ def test_the_wheel_migrates_without_a_checkout(tmp_path: Path) -> None:
     find = "import memstore.migrations.scripts as s; print(s.script_location(), s.head())"
     found = run_python("-c", find, cwd=tmp_path, PYTHONPATH=str(installed))
     assert found.stdout.split() == [str(installed / "memstore" / "alembic"), revisions()[-1]]
-    upgraded = run_python(
-        "-m",
-        "memstore",
-        "db",
-        "upgrade",
-        cwd=tmp_path,
-        PYTHONPATH=str(installed),
-        DATABASE_URL=f"embedded:{tmp_path}/db",
-    )
+    environment = {"PYTHONPATH": str(installed), "DATABASE_URL": f"embedded:{tmp_path}/db"}
+    upgraded = run_python("-m", "memstore", "db", "upgrade", cwd=tmp_path, **environment)
     assert upgraded.returncode == 0, upgraded.stderr
     assert revisions()[-1] in upgraded.stdout
+    checked = run_python("-m", "memstore", "db", "check", cwd=tmp_path, **environment)
+    assert checked.stdout.startswith(f"no differences from {revisions()[-1]}, "), checked.stderr
 
 
 def test_the_lowest_versions_tested_are_the_lower_bounds() -> None:

@@ -291,24 +291,3 @@ DESCRIBE = text(
 )
 
 OWNER = text(f"WITH {_WITH} SELECT quote_ident(pg_get_userbyid(oid)) FROM owner")
-
-# Whatever the database, the role or the session says: expressions are printed in one way, and every name in full.
-SETTINGS = text("""
-    SELECT set_config('search_path', 'pg_catalog', true), set_config('quote_all_identifiers', 'off', true),
-           set_config('intervalstyle', 'postgres', true), set_config('datestyle', 'ISO, MDY', true),
-           set_config('timezone', 'UTC', true), set_config('extra_float_digits', '1', true),
-           set_config('bytea_output', 'hex', true)
-""")
-
-# What pgvector brings, and where it is.
-EXTENSION = text("""
-    SELECT quote_ident(n.nspname) AS schema, array_agg(DISTINCT quote_ident(member.name)) AS names
-    FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
-    JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
-    CROSS JOIN LATERAL (
-        SELECT typname FROM pg_type WHERE d.classid = 'pg_type'::regclass AND oid = d.objid
-        UNION ALL SELECT proname FROM pg_proc WHERE d.classid = 'pg_proc'::regclass AND oid = d.objid
-        UNION ALL SELECT opcname FROM pg_opclass WHERE d.classid = 'pg_opclass'::regclass AND oid = d.objid
-    ) AS member (name)
-    WHERE extname = 'vector' GROUP BY n.nspname
-""")
