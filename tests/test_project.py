@@ -35,11 +35,11 @@ def test_the_wheel_migrates_without_a_checkout(tmp_path: Path) -> None:
     find = "import memstore.migrations.scripts as s; print(s.script_location(), s.head())"
     found = run_python("-c", find, cwd=tmp_path, PYTHONPATH=str(installed))
     assert found.stdout.split() == [str(installed / "memstore" / "alembic"), revisions()[-1]]
-    environment = {"PYTHONPATH": str(installed), "DATABASE_URL": f"embedded:{tmp_path}/db"}
-    upgraded = run_python("-m", "memstore", "db", "upgrade", cwd=tmp_path, **environment)
+    path, url = str(installed), f"embedded:{tmp_path}/db"
+    upgraded = run_python("-m", "memstore", "db", "upgrade", cwd=tmp_path, PYTHONPATH=path, DATABASE_URL=url)
     assert upgraded.returncode == 0, upgraded.stderr
     assert revisions()[-1] in upgraded.stdout
-    checked = run_python("-m", "memstore", "db", "check", cwd=tmp_path, **environment)
+    checked = run_python("-m", "memstore", "db", "check", cwd=tmp_path, PYTHONPATH=path, DATABASE_URL=url)
     assert checked.stdout.startswith(f"no differences from {revisions()[-1]}, "), checked.stderr
 
 

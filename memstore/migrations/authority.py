@@ -53,5 +53,7 @@ def hand_over(context: MigrationContext) -> None:
 
 
 def take_back(context: MigrationContext) -> None:
-    """Note that memstore's own version table is the one to follow from now on."""
+    """Note that memstore's own version table is the one to follow from now on, where memstore is there at all."""
+    if not context.as_sql and (context.connection is None or host_version_table(context.connection) is None):
+        return
     context.impl.execute(text(f"DELETE FROM {SCHEMA}.settings WHERE key = :key").bindparams(key=_KEY))

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import literal_column, text
 
-from ..errors import MigrationError
 from ..models import SCHEMA
 from . import ledger
 from .authority import hand_over, take_back
 from .command_error import as_command_error
-from .consent import CONSENT, has_consent
+from .host_refusals import check_consent, check_in_step, check_not_overtaken, check_stamp
+from .host_steps import heads_after_stamps, is_first, is_ours, newest_of_ours
 from .lock import lock_transaction
 from .namespace import DROP_AT_BASE, VERSION_TABLE, create_schema, drop_schema_at_base, has_version_table
 from .requirements import check_requirements
-from .scripts import revisions
 from .session import MigrationSettings
 from .status import current_revision
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
@@ -24,11 +23,11 @@ from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from alembic.runtime.migration import MigrationContext, MigrationInfo, RevisionStep, StampStep
+    from alembic.runtime.migration import MigrationContext, MigrationInfo
 
     from ..settings import Settings
+    from .host_steps import Step
 
-    Step = RevisionStep | StampStep
     Resolve = Callable[..., Iterable[Step]]
 
 
@@ -40,6 +39,7 @@ class HostPlan:
         self._settings = settings
         self._embedding_dim = embedding_dim
         self._session: MigrationSettings | None = None
+        self._current: str | None = None  # where memstore is, by the version table of the host
         self._started = monotonic()
 
     @staticmethod
@@ -50,11 +50,13 @@ class HostPlan:
     def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[Step]:
         """Yield the steps, after a look at all of them: what is refused is refused before the first."""
         steps = list(self._resolve(heads, migration_context))
-        ours = [step for step in steps if _is_ours(step.info) and not step.info.is_stamp]
+        ours = [step for step in steps if is_ours(step.info)]
+        self._current = newest_of_ours(migration_context, heads)
         with as_command_error():
             if ours:
-                _check_direction(ours, migration_context)
-                self._prepare_run(heads, migration_context, upward=any(step.is_upgrade for step in ours))
+                check_consent(ours, migration_context)
+                self._prepare_run(migration_context, upward=any(step.is_upgrade for step in ours))
+            self._check_stamps(newest_of_ours(migration_context, heads_after_stamps(heads, steps)), migration_context)
         for step in steps:
             if step in ours:
                 with as_command_error():
@@ -69,12 +71,16 @@ class HostPlan:
         run_args: Mapping[str, Any],  # noqa: ARG002 -- Alembic passes all four by name
     ) -> None:
         """Let memstore's version table and ledger follow a step; Alembic calls this in the step's transaction."""
-        if not _is_ours(step):
+        if not (step.is_stamp or is_ours(step)):
             return
-        current = _newest_of_ours(ctx, heads)
+        current, before = newest_of_ours(ctx, heads), self._current
+        self._current = current
+        if step.is_stamp and current == before:
+            return
         with as_command_error():
             if current is not None:
-                _record_revision(ctx, step, current)
+                if not step.is_stamp:  # which says what is so already
+                    _record_revision(ctx, step, current)
                 hand_over(ctx)
                 ledger.record(ctx, step, {current}, None if ctx.as_sql else round((monotonic() - self._started) * 1000))
             elif step.is_stamp:
@@ -85,82 +91,44 @@ class HostPlan:
             self._session.restore()
             self._session = None
 
-    def _prepare_run(self, heads: tuple[str, ...], migration_context: MigrationContext, *, upward: bool) -> None:
-        current = _newest_of_ours(migration_context, heads)
+    def _prepare_run(self, migration_context: MigrationContext, *, upward: bool) -> None:
         connection = migration_context.connection
         if migration_context.as_sql or connection is None:
             # From another revision on it is the database's to say, and here is none to ask.
-            width = self._embedding_dim or (DEFAULT_EMBEDDING_DIM if current is None else None)
+            width = self._embedding_dim or (DEFAULT_EMBEDDING_DIM if self._current is None else None)
             migration_context.opts["embedding_dim"] = width
             return
         check_requirements(connection)
-        recorded = current_revision(connection)
-        if recorded is not None and recorded != current:
-            table = migration_context.version_table
-            raise MigrationError(
-                f"memstore is at {recorded} in this database, and at {current or 'nothing'} by your table {table}: it "
-                f"was migrated in another way. Nothing was done. To go on from there: alembic stamp {recorded}"
-            )
+        check_in_step(current_revision(connection), self._current, migration_context)
         asked = self._embedding_dim if upward else None
         migration_context.opts["embedding_dim"] = resolve_embedding_dim(connection, asked)
+
+    def _check_stamps(self, claimed: str | None, migration_context: MigrationContext) -> None:
+        connection = migration_context.connection
+        # Rendered as SQL, there is nothing to compare with: the next upgrade does.
+        if claimed in (None, self._current) or migration_context.as_sql or connection is None:
+            return
+        lock_transaction(connection, self._settings.migration_wait_s)
+        check_stamp(current_revision(connection), claimed, migration_context)
 
     def _prepare(self, step: Step, migration_context: MigrationContext) -> None:
         self._started = monotonic()
         connection = migration_context.connection
         if migration_context.as_sql or connection is None:
-            if _is_first(step.info) and step.is_upgrade:
+            if is_first(step.info) and step.is_upgrade:
                 migration_context.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             return
         lock_transaction(connection, self._settings.migration_wait_s)
+        check_not_overtaken(current_revision(connection), step)
         # For the session: SET LOCAL would end at an autocommit block of the revision.
         self._session = MigrationSettings(connection, self._settings.lock_timeout_ms, local=False)
         create_schema(connection)
 
 
-def _is_ours(step: MigrationInfo) -> bool:
-    return not set(step.up_revision_ids).isdisjoint(revisions())
-
-
-def _is_first(step: MigrationInfo) -> bool:
-    return step.up_revision_id == revisions()[0]
-
-
-def _check_direction(ours: list[Step], migration_context: MigrationContext) -> None:
-    down = [step for step in ours if step.is_downgrade]
-    if down and not has_consent(migration_context.environment_context):
-        raise MigrationError(
-            f"this would take memstore down too, {len(down)} of its revisions, and what it holds with it. "
-            "Nothing was done. To take down your own revisions: "
-            f"alembic downgrade {_name_of_the_hosts_branch(migration_context)}@base (or one of them). "
-            f"To remove memstore: alembic {CONSENT} downgrade memstore@base"
-        )
-
-
-def _newest_of_ours(migration_context: MigrationContext, heads: Collection[str]) -> str | None:
-    """Return where memstore is, given the heads of the host's version table.
-
-    Which need not name it: a revision of the host that depends on one of ours stands for both.
-    """
-    if migration_context.script is None or not heads:
-        return None
-    reached = {script.revision for script in migration_context.script.iterate_revisions(tuple(heads), "base")}
-    return next((revision for revision in reversed(revisions()) if revision in reached), None)
-
-
-def _name_of_the_hosts_branch(migration_context: MigrationContext) -> str:
-    """Return the label of the host's branch, or its first revision, which Alembic takes as well."""
-    if migration_context.script is not None:
-        for base in migration_context.script.get_bases():
-            if base not in revisions():
-                labels = sorted(migration_context.script.get_revision(base).branch_labels)
-                return labels[0] if labels else base
-    return "YOURS"
-
-
 def _record_revision(ctx: MigrationContext, step: MigrationInfo, current: str) -> None:
     table = ctx.impl.version_table_impl(version_table=VERSION_TABLE, version_table_schema=SCHEMA, version_table_pk=True)
     connection = ctx.connection
-    missing = _is_first(step) and step.is_upgrade if ctx.as_sql else connection and not has_version_table(connection)
+    missing = is_first(step) and step.is_upgrade if ctx.as_sql else connection and not has_version_table(connection)
     if missing and connection is not None:
         table.create(connection)
     ctx.impl.execute(table.delete())

@@ -13,8 +13,9 @@ from .consent import CONSENT, has_consent
 from .environment import Run
 from .lock import process_lock
 from .proxies import run_under_way
-from .runner import MigrationResult, rendered, run_within
-from .status import current_revision
+from .runner import MigrationResult, full_id, place, rendered, run_within
+from .status import check_known, current_revision
+from .transaction import check_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,8 @@ def upgrade_to(
     where it is; a database that is at `revision` or past it stays as it is. For async code there is `upgrade`.
 
     Args:
-        revision: where to go; `head` would be another place with each release of memstore.
+        revision: where to go, in full or as much as no other begins with; `head` would be another place with each
+            release of memstore.
         connection: a sync connection on any driver, for use outside of a revision.
         start: where memstore is before, for `alembic upgrade --sql`, which has no database to ask; else not looked at.
         embedding_dim: width of embeddings for a database that has none yet, in dimensions. When None, that of
@@ -64,8 +66,9 @@ def downgrade_to(
     """Take memstore down to `revision` in the transaction of `connection`; `base` removes it and all that it holds.
 
     For `downgrade()` of a host's revision, in which it is refused unless Alembic was called with
-    `-x memstore=downgrade`: a host's `alembic downgrade base` is not meant for the memories. With a `connection`, the
-    call is word enough. Arguments and other errors are those of `upgrade_to`.
+    `-x memstore=downgrade`: a host's `alembic downgrade base` is not meant for the memories. There, a database that is
+    at `revision` or before it stays as it is. With a `connection`, the call is word enough. Arguments and other errors
+    are those of `upgrade_to`.
     """
     return _go("downgrade", command.downgrade, revision, connection, start, None, settings)
 
@@ -90,30 +93,50 @@ def _go(
             f"Pass a connection: {direction}_to({revision!r}, connection)"
         )
     with as_command_error():
-        if direction == "downgrade":
-            _check_consent(outer, revision)
-        if outer.as_sql or outer.connection is None:
-            return _render(outer, direction, revision, start, run)
-        return run_within(outer.connection, step, revision, run)
+        return _go_within(outer, direction, step, full_id(revision), start, run)
 
 
-def _check_consent(outer: MigrationContext, revision: str) -> None:
-    known = None if outer.as_sql or outer.connection is None else current_revision(outer.connection)
-    if (outer.as_sql or known not in (None, revision)) and not has_consent(outer.environment_context):
+def _go_within(
+    outer: MigrationContext, direction: str, step: Callable[..., None], revision: str, start: str | None, run: Run
+) -> MigrationResult:
+    """Go to `revision`, an id in full or `base`, in the run of the host, or write the SQL of that into the host's."""
+    connection = None if outer.as_sql else outer.connection
+    if connection is not None:
+        check_transaction(
+            connection,
+            otherwise=f"Call {direction}_to() outside of autocommit_block(), on a connection with a transaction",
+        )
+        check_known(connection)
+        at = current_revision(connection)
+    elif start is not None:
+        at = full_id(start)
+    else:
         raise MigrationError(
-            f"this would take memstore down from {known or 'where it is'} to {revision}, and what it holds with it. "
+            "there is no database to ask where memstore is, since SQL is rendered. "
+            f"Say what it is before this: {direction}_to({revision!r}, start='base'), or the revision it was taken to"
+        )
+    way = place(revision) - place(at)
+    if direction == "downgrade":
+        if way >= 0:
+            return MigrationResult(())
+        _check_consent(outer, at, revision)
+    if connection is not None:
+        return run_within(connection, step, revision, run)
+    if direction == "upgrade" and way <= 0:  # rendered, it would be the SQL of a downgrade
+        return MigrationResult(())
+    return _render(outer, str(at), revision, run)
+
+
+def _check_consent(outer: MigrationContext, at: str | None, revision: str) -> None:
+    if not has_consent(outer.environment_context):
+        raise MigrationError(
+            f"this would take memstore down from {at} to {revision}, and what it holds with it. "
             "Nothing was done. To keep it, take downgrade_to() out of the downgrade() of your revision. "
             f"To remove it: alembic {CONSENT} downgrade ..."
         )
 
 
-def _render(outer: MigrationContext, direction: str, revision: str, start: str | None, run: Run) -> MigrationResult:
-    """Write the SQL into that of the host."""
-    if start is None:
-        raise MigrationError(
-            "there is no database to ask where memstore is, since SQL is rendered. "
-            f"Say what it is before this: {direction}_to({revision!r}, start='base'), or the revision it was taken to"
-        )
+def _render(outer: MigrationContext, start: str, revision: str, run: Run) -> MigrationResult:
     run.callers_transaction = True
     with process_lock():
         outer.impl.static_output(rendered(start, revision, run).strip())

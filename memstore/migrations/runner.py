@@ -18,6 +18,7 @@ from .lock import migration_connection, process_lock, process_lock_for
 from .proxies import kept_proxies
 from .scripts import make_config, revisions
 from .status import check_known
+from .transaction import check_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +63,8 @@ async def upgrade(
         RequirementError: the server or pgvector is too old; nothing was changed.
         SchemaMismatchError: the database has another width than was asked for; nothing was changed.
         MigrationLockError: another runner did not finish in time; it is named.
-        MigrationError: unknown revision, a table that stayed busy, a connection in AUTOCOMMIT, or a database that its
-            host migrates (`host_options`); steps committed until then stay.
+        MigrationError: unknown revision, a table that stayed busy, a connection in AUTOCOMMIT or with a failed
+            transaction, or a database that its host migrates (`host_options`); steps committed until then stay.
     """
     return await _run(command.upgrade, target, to, settings, embedding_dim)
 
@@ -97,24 +98,39 @@ def rendered(start: str, end: str, run: Run) -> str:
     config = make_config()
     config.output_buffer = text
     config.attributes[Run.KEY] = run
-    step = command.downgrade if _place(start) > _place(end) else command.upgrade
+    start, end = full_id(start), full_id(end)
+    step = command.downgrade if place(start) > place(end) else command.upgrade
     with kept_proxies():
         step(config, f"{start}:{end}", sql=True)
     return text.getvalue()
 
 
-def _place(revision: str) -> int:
-    order = ("base", *revisions())
+def full_id(revision: str) -> str:
+    """Return the id that `revision` stands for: `base`, `head`, an id, or as much of one as no other begins with.
+
+    Raises:
+        MigrationError: it stands for none, or for several.
+    """
+    known = revisions()
     if revision == "head":
-        return len(order) - 1
-    if revision not in order:
-        raise MigrationError(f"no revision {revision!r}. There are: {', '.join(order)}, head")
-    return order.index(revision)
+        return known[-1]
+    if revision in ("base", *known):
+        return revision
+    found = [each for each in known if each.startswith(revision)]
+    if len(found) != 1:
+        raise MigrationError(f"no revision {revision!r}. There are: base, {', '.join(known)}, head")
+    return found[0]
+
+
+def place(full_id: str | None) -> int:
+    """Return how many revisions a database at this one, in full, `base` or None, has behind it."""
+    return 0 if full_id in (None, "base") else revisions().index(full_id) + 1
 
 
 def run_within(connection: Connection, step: Callable[..., None], to: str, run: Run) -> MigrationResult:
     """Run a command of Alembic in the transaction of `connection`, and return what it did."""
     run.callers_transaction = True
+    check_transaction(connection)
     with process_lock_for(connection, run.settings.migration_wait_s), explained(connection.engine.url):
         check_known(connection)
         _command(connection, step, to, run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import MigrationError
@@ -19,6 +20,32 @@ if TYPE_CHECKING:
     from ..settings import Settings
 
 _BUSY = ("55P03", "40P01")  # lock_not_available, deadlock_detected
+_FAILED = "25P02"  # in_failed_sql_transaction
+
+
+def check_transaction(
+    connection: Connection, *, otherwise: str = "Hand over one with a transaction: engine.begin()"
+) -> None:
+    """Check that `connection` has a transaction that can be used, or can begin one; `otherwise` is what to do.
+
+    Raises:
+        MigrationError: it is in AUTOCOMMIT, or an earlier statement of its transaction failed.
+    """
+    driver: Any = connection.connection.dbapi_connection
+    if driver.autocommit:
+        raise MigrationError(
+            "the connection is in AUTOCOMMIT, where a failed migration would leave half of itself behind. " + otherwise
+        )
+    try:
+        connection.execute(text("SELECT 1"))
+    except DBAPIError as error:
+        if _sqlstate(error) != _FAILED:
+            raise
+        raise MigrationError(
+            "an earlier statement of this transaction failed, and until it is rolled back PostgreSQL takes no other. "
+            "Nothing was done. Roll back first: connection.rollback(), "
+            "or do what may fail within connection.begin_nested()"
+        ) from error
 
 
 @contextmanager
@@ -29,15 +56,9 @@ def callers_transaction(connection: Connection, settings: Settings, doing: Calla
 
     Raises:
         MigrationLockError: another runner did not finish within `settings.migration_wait_s`; it is named.
-        MigrationError: the connection is in AUTOCOMMIT, a revision wants to be, or a table is busy. There is no second
+        MigrationError: a revision wants to be outside of any transaction, or a table is busy. There is no second
             attempt: whatever else the transaction did would keep its locks while waiting.
     """
-    driver: Any = connection.connection.dbapi_connection
-    if driver.autocommit:
-        raise MigrationError(
-            "the connection is in AUTOCOMMIT, where a failed migration would leave half of itself behind. "
-            "Hand over one with a transaction: engine.begin()"
-        )
     lock_transaction(connection, settings.migration_wait_s)
     try:
         with connection.begin_nested():

@@ -7,6 +7,7 @@ import io
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,23 @@ def upgrade():
 
 def downgrade():
     op.drop_table("users")
+'''
+
+# Depends on memstore.
+AFTER = '''"""Reads the settings of the session when ours are done."""
+from alembic import op
+
+revision = "b2_after"
+down_revision = "a1_users"
+depends_on = "0003_agents_sessions"
+
+
+def upgrade():
+    op.execute("CREATE TABLE seen AS SELECT current_setting('lock_timeout') wait, current_setting('search_path') path")
+
+
+def downgrade():
+    op.execute("DROP TABLE seen")
 '''
 
 # What `alembic init --template async` writes, made shorter, and the same for a sync driver.
@@ -144,11 +162,11 @@ class Host:
     def downgrade(self, to: str, *x: str) -> None:
         command.downgrade(self.config(*x), to)
 
-    def sql(self, to: str) -> str:
-        """Return what `alembic upgrade --sql` prints."""
-        config = self.config()
+    def sql(self, to: str, step: Callable[..., None] = command.upgrade, *x: str) -> str:
+        """Return what `alembic upgrade --sql` prints, or another command."""
+        config = self.config(*x)
         config.output_buffer = io.StringIO()
-        command.upgrade(config, to, sql=True)
+        step(config, to, sql=True)
         return config.output_buffer.getvalue()
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
@@ -35,6 +35,11 @@ PROXIES = MEMORY.replace("from memstore", "from alembic import context, op\nfrom
     assert context.get_context() is op.get_context()
     op.execute("CREATE TABLE after_memstore (id integer)")""",
 )
+UP = 'upgrade_to("0007_documents", start="base", embedding_dim=384)'
+DOWN = 'downgrade_to("base", start="0007_documents")'
+BLOCK = """from alembic import op
+    with op.get_context().autocommit_block():
+        upgrade_to("0001_foundation")"""
 drivers = pytest.mark.parametrize("driver", ["psycopg", "asyncpg"])
 
 
@@ -78,7 +83,7 @@ def test_down_only_when_it_is_asked_to(tmp_path: Path, empty_url: URL, driver: s
 
 
 def test_a_revision_with_an_empty_downgrade_keeps_the_memories(tmp_path: Path, empty_url: URL) -> None:
-    host = create(tmp_path, empty_url, memory=MEMORY.replace('downgrade_to("base", start="0007_documents")', "pass"))
+    host = create(tmp_path, empty_url, memory=MEMORY.replace(DOWN, "pass"))
     host.upgrade()
     host.downgrade("base")
     assert host.rows(THEIRS) == []
@@ -115,6 +120,66 @@ def test_sql_cannot_be_rendered_without_a_start(tmp_path: Path, empty_url: URL) 
     host = create(tmp_path, empty_url, memory=MEMORY.replace('start="base", ', ""))
     with pytest.raises(CommandError, match=r"Say what it is before this: upgrade_to\('0007_documents', start='base'\)"):
         host.sql("head")
+
+
+@pytest.mark.parametrize(
+    ("start", "to"), [("0007_documents", "0003_agents_sessions"), ("0003", "0003_agents_sessions"), ("head", "0003")]
+)
+def test_the_rendered_sql_does_nothing_where_memstore_is_there_or_past_it(
+    tmp_path: Path, empty_url: URL, start: str, to: str
+) -> None:
+    up, down = f'upgrade_to("{to}", start="{start}")', f'downgrade_to("{start}", start="{to}")'
+    host = create(tmp_path, empty_url, memory=MEMORY.replace(UP, up).replace(DOWN, down))
+    for sql in (host.sql("head"), host.sql("b2_memory:a1_users", command.downgrade)):
+        assert "alembic_version SET" in sql or "INSERT INTO alembic_version" in sql
+        assert "memstore." not in sql
+
+
+def test_down_from_where_memstore_is_already_needs_no_word(tmp_path: Path, empty_url: URL) -> None:
+    for number, to in enumerate(("0007", "0009_embedding_functions")):
+        host = create(tmp_path / str(number), empty_url, memory=MEMORY.replace(DOWN, f'downgrade_to("{to}")'))
+        host.upgrade()
+        host.downgrade("a1_users")
+        assert host.rows(OURS) == [(SEVENTH,)]
+
+
+def test_the_rendered_sql_takes_memstore_down_when_it_is_asked_to(tmp_path: Path, empty_url: URL) -> None:
+    host = create(tmp_path, empty_url)
+    with pytest.raises(CommandError, match=f"from {SEVENTH} to base.* alembic -x memstore=downgrade downgrade"):
+        host.sql("b2_memory:a1_users", command.downgrade)
+    assert "DROP TABLE memstore.documents" in host.sql("b2_memory:a1_users", command.downgrade, "memstore=downgrade")
+
+
+def test_a_revision_may_be_abbreviated_online_and_in_sql(tmp_path: Path, empty_url: URL) -> None:
+    host = create(tmp_path, empty_url, memory=MEMORY.replace('"0007_documents"', '"0003"'))
+    assert "version_num='0003_agents_sessions'" in host.sql("head")
+    host.upgrade()
+    assert host.rows(OURS) == [("0003_agents_sessions",)]
+
+
+@pytest.mark.parametrize("target", ["000", "+1", "memstore@head", "nonsense", ""])
+def test_what_stands_for_no_one_revision_is_refused_online_and_in_sql(
+    tmp_path: Path, empty_url: URL, target: str
+) -> None:
+    host = create(tmp_path, empty_url, memory=MEMORY.replace('"0007_documents"', repr(target)))
+    for attempt in (host.upgrade, host.sql):
+        with pytest.raises(CommandError, match=re.escape(f"no revision {target!r}. There are: base, 0001")):
+            attempt("head")
+
+
+def test_a_database_of_a_later_release_is_left_alone(tmp_path: Path, url: URL) -> None:
+    host = create(tmp_path, url)
+    host.rows("UPDATE memstore.alembic_version SET version_num = '0099_later'")
+    with pytest.raises(CommandError, match="at 0099_later, which this version of memstore does not know"):
+        host.upgrade()
+
+
+@drivers
+def test_in_an_autocommit_block_it_is_refused(tmp_path: Path, empty_url: URL, driver: str) -> None:
+    host = create(tmp_path, empty_url, driver, MEMORY.replace(UP, BLOCK))
+    with pytest.raises(CommandError, match=r"in AUTOCOMMIT.* Call upgrade_to\(\) outside of autocommit_block\(\)"):
+        host.upgrade()
+    assert host.rows(SCHEMA) == [(None,)]
 
 
 def test_a_host_may_render_our_sql_in_its_own_run(tmp_path: Path, empty_url: URL) -> None:

@@ -10,6 +10,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, NullPool, create_engine, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from memstore import verify_schema
@@ -127,6 +128,19 @@ async def test_a_connection_in_autocommit_is_refused(empty_engine: AsyncEngine) 
         with pytest.raises(MigrationError, match=r"in AUTOCOMMIT.*engine.begin\(\)"):
             await upgrade(connection)
     assert (await status(empty_engine)).current is None
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_transaction_that_has_failed_is_to_be_rolled_back_first(empty_url: URL, driver: str) -> None:
+    engine = create_async_engine(empty_url.set(drivername=f"postgresql+{driver}"))
+    async with engine.connect() as connection:
+        with pytest.raises(DBAPIError, match="division by zero"):
+            await connection.execute(text("SELECT 1 / 0"))
+        with pytest.raises(MigrationError, match=r"Nothing was done. Roll back first: connection.rollback\(\)"):
+            await upgrade(connection, "0001_foundation")
+        await connection.rollback()
+        assert (await upgrade(connection, "0001_foundation")).steps
+    await engine.dispose()
 
 
 @pytest.mark.parametrize("wait_s", [0, 0.3])

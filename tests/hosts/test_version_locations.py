@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL
 from memstore import verify_schema
 from memstore.errors import MigrationError
 from memstore.migrations import downgrade, status, upgrade
-from memstore.migrations.scripts import revisions
-from tests.hosts.project import ENVS, INI, Host, shown, version_locations
+from memstore.migrations.scripts import revisions, version_location
+from tests.hosts.project import AFTER, ENVS, INI, Host, shown, version_locations
 from tests.support import Server, dump, run_in_thread
 
 HEAD = revisions()[-1]
@@ -25,25 +25,31 @@ SCHEMA = "SELECT to_regnamespace('memstore')::text"
 OURS = "SELECT version_num FROM memstore.alembic_version"
 THEIRS = "SELECT version_num FROM alembic_version ORDER BY 1"
 
-AFTER = '''"""Reads the settings of the session when ours are done."""
-from alembic import op
-
-revision = "b2_after"
-down_revision = "a1_users"
-depends_on = "0003_agents_sessions"
-
-
-def upgrade():
-    op.execute("CREATE TABLE seen AS SELECT current_setting('lock_timeout') wait, current_setting('search_path') path")
-
-
-def downgrade():
-    op.execute("DROP TABLE seen")
-'''
-
 
 def create(folder: Path, url: URL, driver: str = "psycopg", env: str = ENV, **revisions: str) -> Host:
     return Host.create(folder, url, driver, env=env, ini=version_locations(), **revisions)
+
+
+# What another run might commit between the plan of this one and its first step.
+MEANWHILE = """
+    engine = create_engine(context.config.get_main_option("sqlalchemy.url"), poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE SCHEMA memstore")
+        connection.exec_driver_sql("CREATE TABLE memstore.alembic_version AS SELECT '0003_agents_sessions' version_num")
+"""
+ZETA = """
+revision = "z1_other"
+down_revision = None
+branch_labels = ("zeta",)
+
+
+def upgrade():
+    pass
+
+
+def downgrade():
+    pass
+"""
 
 
 def with_options(driver: str) -> str:
@@ -116,6 +122,33 @@ def test_the_message_names_a_branch_without_a_label_by_its_first_revision(tmp_pa
     host.upgrade("0001_foundation")
     with pytest.raises(CommandError, match="alembic downgrade a1_users@base"):
         host.downgrade("base")
+
+
+def test_the_message_names_every_branch_of_the_host(tmp_path: Path, empty_url: URL) -> None:
+    host = create(tmp_path, empty_url, z1_other=ZETA)
+    host.upgrade("heads")
+    with pytest.raises(CommandError, match="own revisions: alembic downgrade app@base, alembic downgrade zeta@base "):
+        host.downgrade("base")
+
+
+def test_a_run_that_waited_for_another_does_not_take_its_steps_again(tmp_path: Path, empty_url: URL) -> None:
+    first = f"from alembic import context\nfrom sqlalchemy import NullPool, create_engine\n{ZETA}".replace(
+        "    pass", MEANWHILE, 1
+    )
+    host = create(tmp_path, empty_url, z1_other=first)
+    ini, ours = host.folder / "alembic.ini", version_location()
+    lines = ini.read_text().replace(f"    {ours}\n", "")
+    ini.write_text(lines.replace("version_locations =\n", f"version_locations =\n    {ours}\n"))
+    with pytest.raises(CommandError, match="another run did it meanwhile: memstore is at 0003.*Run the command again"):
+        host.upgrade("heads")
+    assert host.rows("SELECT to_regclass('memstore.settings')::text, to_regclass('users')::text") == [(None, None)]
+
+
+def test_an_env_without_our_options_is_told_to_add_them(tmp_path: Path, empty_url: URL) -> None:
+    host = create(tmp_path, empty_url, env=ENVS["psycopg"])
+    host.rows("CREATE SCHEMA memstore")
+    with pytest.raises(MigrationError, match=r"without its options\. Add to .*\*\*memstore.migrations.host_options"):
+        host.upgrade("heads")
 
 
 def test_a_failure_of_the_host_undoes_all_of_it(tmp_path: Path, empty_url: URL) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import CheckConstraint
 
 from .internals import compiled, created_here, final_name, literal, quoted, type_bound
+from .names import ServerNames
 from .operations import CreateCheck, DropCheck, RunStatements
 
 if TYPE_CHECKING:
@@ -71,11 +72,15 @@ def compare_checks(table: Comparison, models: list[ModelCheck]) -> None:
     found = {name: each for name, each in table.found.checks.items() if table.wanted_by_name(name, "check_constraint")}
     rest = dict(found)
     missing: list[ModelCheck] = []
+    names = ServerNames.of(table, models)
     for check in models:
         if check.name in rest:
             _compare(table, check, rest.pop(check.name))
         elif check.name not in table.found.checks:
             missing.append(check)
+    for check in missing:
+        if check.name is None and _comes_with_column(table, check):
+            names.take(check.expression)
     for check in missing:
         match = None if check.by_name else _find(table, check, rest)
         if match is not None:
@@ -83,10 +88,10 @@ def compare_checks(table: Comparison, models: list[ModelCheck]) -> None:
         elif not _comes_with_column(table, check) and table.wanted(
             check.constraint, check.name, "check_constraint", reflected=False
         ):
-            name = check.name or _free_name(table, check, found)
+            name = check.name or names.take(check.expression)
             _log.info("Detected added check constraint %r on table %r", name, table.name)
             table.creates.append(_create(table, name, check, None))
-    for name, extra in sorted(rest.items()):
+    for name, extra in sorted((name, each) for name, each in rest.items() if not each.inherited):
         drop = DropCheck.of(_create_again(table, extra))
         if table.wanted(drop.to_constraint(), name, "check_constraint", reflected=True):
             _log.info("Detected removed check constraint %r on table %r", name, table.name)
@@ -95,9 +100,13 @@ def compare_checks(table: Comparison, models: list[ModelCheck]) -> None:
 
 def create_column_checks(table: Comparison, models: list[ModelCheck]) -> None:
     """Propose the CHECKs of a new table's columns: Alembic writes those of the table and of types into CREATE TABLE."""
+    names = ServerNames.of(table, models)
+    for check in models:
+        if check.column is None and check.name is None:
+            names.take(check.expression)  # the server gives it that name in CREATE TABLE
     for check in models:
         if check.column is not None and table.wanted(check.constraint, check.name, "check_constraint", reflected=False):
-            table.creates.append(_create(table, check.name or _free_name(table, check, {}), check, None))
+            table.creates.append(_create(table, check.name or names.take(check.expression), check, None))
 
 
 def keep_comments(table: Comparison) -> None:
@@ -112,12 +121,14 @@ def keep_comments(table: Comparison) -> None:
                     [f"{comment} NULL"],
                     ("add_constraint_comment", *where),
                     [f"{comment} {literal(found.comment)}"],
-                    early=True,
+                    place="first",
                 )
             )
 
 
 def _compare(table: Comparison, model: ModelCheck, found: DatabaseCheck) -> None:
+    if found.inherited:  # it is the parent's, and follows it
+        return
     drop = DropCheck.of(_create_again(table, found))
     changed = not table.expressions.same(model.expression, found.expression)
     rebuilt = not found.columns.isdisjoint(table.rebuilt)
@@ -190,15 +201,6 @@ def _not_valid(model: ModelCheck) -> bool:
 def _find(table: Comparison, model: ModelCheck, rest: dict[str, DatabaseCheck]) -> DatabaseCheck | None:
     matches = (each for each in rest.values() if table.expressions.same(model.expression, each.expression))
     return next(matches, None)
-
-
-def _free_name(table: Comparison, model: ModelCheck, found: dict[str, DatabaseCheck]) -> str:
-    """Return the name that the server would give: a downgrade has to know it."""
-    stem = "_".join(filter(None, (table.name, model.column, "check")))
-    proposed = {op.constraint_name for op in table.creates if isinstance(op, CreateCheck)}
-    taken = {*found, *(str(name) for name in proposed)}
-    names = (stem, *(f"{stem}{number}" for number in range(1, len(taken) + 2)))
-    return next(name for name in names if name not in taken)
 
 
 def _label(table: Comparison, name: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from alembic.operations import ops
@@ -11,13 +12,16 @@ from ...models.security import INFO_KEY
 from .checks import check_expressions, compare_checks, create_column_checks, keep_comments, model_checks
 from .comparison import Comparison
 from .database import database_table
-from .generated import find_rebuilt, generated_expressions, rebuild, take_over
+from .dependents import make_way, note_changes
+from .generated import find_rebuilt, generated_expressions, in_order, rebuild, take_over
 from .indexes import compare_indexes, index_expressions, model_indexes
 from .operations import RunStatements
 from .row_security import compare_row_security, policy_expressions
 from .types import compare_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import MigrateOperation, ModifyTableOps, UpgradeOps
     from alembic.runtime.plugins import Plugin
@@ -68,25 +72,42 @@ def compare_table(
     compare_indexes(table, indexes)
     rebuild(table, others)
     compare_row_security(table)
+    note_changes(table)
     modify.ops[:] = [*table.drops, *others, *table.creates]
     return PriorityDispatchResult.CONTINUE
 
 
-def order(_context: AutogenContext, upgrade: UpgradeOps) -> PriorityDispatchResult:
-    """Put policies before and after everything else: they may name tables and columns of the whole schema."""
+def order(context: AutogenContext, upgrade: UpgradeOps) -> PriorityDispatchResult:
+    """Put what names tables and columns of the whole schema, such as a policy, before and after everything else."""
     early: list[MigrateOperation] = []
     late: list[MigrateOperation] = []
     for operation in upgrade.ops:
         if isinstance(operation, ops.CreateTableOp):
             operation.info.pop(INFO_KEY, None)  # it would be written into the revision, which knows no such class
         if isinstance(operation, ops.ModifyTableOps):
-            for each in operation.ops:
-                if isinstance(each, RunStatements):
-                    (early if each.early else late).append(each)
-            operation.ops = [each for each in operation.ops if not isinstance(each, RunStatements)]
-    rest = [each for each in upgrade.ops if not (isinstance(each, ops.ModifyTableOps) and each.is_empty())]
-    upgrade.ops[:] = [*early, *rest, *late]
+            early += [each for each in operation.ops if _place(each) == "first"]
+            late += [each for each in operation.ops if _place(each) == "last"]
+            operation.ops = in_order(each for each in operation.ops if _place(each) == "there")
+    first, last = make_way(context, upgrade, early)
+    rest = [part for each in upgrade.ops for part in _parts(each)]
+    upgrade.ops[:] = [*first, *early, *rest, *last, *late]
     return PriorityDispatchResult.CONTINUE
+
+
+def _parts(operation: MigrateOperation) -> Iterator[MigrateOperation]:
+    """Yield an operation, that on a table in parts between its statements: a batch would run these before the rest."""
+    if not isinstance(operation, ops.ModifyTableOps):
+        yield operation
+        return
+    for ours, group in groupby(operation.ops, key=lambda each: isinstance(each, RunStatements)):
+        if ours:
+            yield from group
+        else:
+            yield ops.ModifyTableOps(operation.table_name, list(group), schema=operation.schema)
+
+
+def _place(operation: MigrateOperation) -> str:
+    return operation.place if isinstance(operation, RunStatements) else "there"
 
 
 def _is_ours(operation: MigrateOperation) -> bool:

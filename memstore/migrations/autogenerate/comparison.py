@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from .database import DatabaseTable
 
 
+def qualified(context: AutogenContext, schema: str | None) -> str:
+    """Return the name of a schema, that of the default one where it has none."""
+    if context.connection is None:
+        raise ValueError("autogenerate needs a connection")
+    return schema or str(context.connection.dialect.default_schema_name)
+
+
 @dataclass(slots=True)
 class Comparison:
     """A table of the models (None: it is to go), of the database (None: it is to come), or of both.
@@ -50,6 +57,11 @@ class Comparison:
     def sql_name(self) -> str:
         """The table as SQL takes it."""
         return quoted_table(self.schema, self.name)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The schema, spelt out where it is the default one, and the table."""
+        return qualified(self.context, self.schema), self.name
 
     @property
     def exists(self) -> bool:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+Place = tuple[str, str, str]
+"""Schema, table and column; no column where it is the table itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class DatabaseIndex:
@@ -30,6 +33,7 @@ class DatabaseIndex:
     opclasses: tuple[str, ...]
     columns: frozenset[str]
     valid: bool
+    inherited: bool
     comment: str | None
 
 
@@ -43,6 +47,24 @@ class DatabaseCheck:
     columns: frozenset[str]
     valid: bool
     no_inherit: bool
+    inherited: bool
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConstraint:
+    """A constraint of any kind, as pg_constraint has it: `columns` are those of its own table that it uses.
+
+    options: those of its index, as ALTER INDEX takes them.
+    """
+
+    kind: str
+    definition: str
+    columns: frozenset[str]
+    inherited: bool
+    index: str | None
+    options: str | None
+    index_comment: str | None
     comment: str | None
 
 
@@ -58,19 +80,20 @@ class DatabaseColumn:
 
 @dataclass(frozen=True, slots=True)
 class DatabasePolicy:
-    """A policy, with the columns that it uses."""
+    """A policy, with what it uses of this and of other tables."""
 
     policy: Policy
-    columns: frozenset[str]
+    uses: frozenset[Place]
     comment: str | None
 
 
 @dataclass(slots=True)
 class DatabaseTable:
-    """What a table has."""
+    """What a table has. `constraints` are all of them, the CHECKs too."""
 
     indexes: dict[str, DatabaseIndex] = field(default_factory=dict)
     checks: dict[str, DatabaseCheck] = field(default_factory=dict)
+    constraints: dict[str, DatabaseConstraint] = field(default_factory=dict)
     columns: dict[str, DatabaseColumn] = field(default_factory=dict)
     policies: dict[str, DatabasePolicy] = field(default_factory=dict)
     row_security: bool = False
@@ -101,8 +124,9 @@ def _read_schema(connection: Connection, schema: str) -> defaultdict[str, Databa
 
     each(_INDEXES, _index, "indexes")
     each(_CHECKS, _check, "checks")
+    each(_CONSTRAINTS, _constraint, "constraints")
     each(_COLUMNS, _column, "columns")
-    each(_POLICIES, _policy, "policies")
+    each(POLICIES, read_policy, "policies")
     for row in connection.execute(text(_ROW_SECURITY), {"schema": schema}):
         table = tables[row.table_name]
         table.row_security, table.row_security_forced = row.enabled, row.forced
@@ -111,12 +135,33 @@ def _read_schema(connection: Connection, schema: str) -> defaultdict[str, Databa
 
 def _index(row: Row[Any]) -> DatabaseIndex:
     definition = parse_create_index(row.definition)
-    return DatabaseIndex(row.name, definition, tuple(row.opclasses), frozenset(row.columns), row.valid, row.comment)
+    opclasses = tuple(row.opclasses)
+    return DatabaseIndex(row.name, definition, opclasses, frozenset(row.columns), row.valid, row.inherited, row.comment)
 
 
 def _check(row: Row[Any]) -> DatabaseCheck:
     return DatabaseCheck(
-        row.name, row.expression, row.definition, frozenset(row.columns), row.valid, row.no_inherit, row.comment
+        row.name,
+        row.expression,
+        row.definition,
+        frozenset(row.columns),
+        row.valid,
+        row.no_inherit,
+        row.inherited,
+        row.comment,
+    )
+
+
+def _constraint(row: Row[Any]) -> DatabaseConstraint:
+    return DatabaseConstraint(
+        row.kind,
+        row.definition,
+        frozenset(row.columns),
+        row.inherited,
+        row.index_name,
+        row.options,
+        row.index_comment,
+        row.comment,
     )
 
 
@@ -124,9 +169,11 @@ def _column(row: Row[Any]) -> DatabaseColumn:
     return DatabaseColumn(row.type, row.expression, row.stored, frozenset(row.columns))
 
 
-def _policy(row: Row[Any]) -> DatabasePolicy:
+def read_policy(row: Row[Any]) -> DatabasePolicy:
+    """Return the policy that a row of POLICIES describes."""
     policy = Policy(row.name, row.using_, row.check_, row.command, tuple(row.roles), row.permissive)
-    return DatabasePolicy(policy, frozenset(row.columns), row.comment)
+    uses = frozenset((schema, table, column) for schema, table, column in row.uses)
+    return DatabasePolicy(policy, uses, row.comment)
 
 
 def _columns_used_by(catalog: str, oid: str, table: str) -> str:
@@ -139,7 +186,7 @@ def _columns_used_by(catalog: str, oid: str, table: str) -> str:
 
 _INDEXES = f"""
     SELECT t.relname::text AS table_name, i.relname::text AS name, pg_get_indexdef(x.indexrelid) AS definition,
-           x.indisvalid AS valid, obj_description(x.indexrelid, 'pg_class') AS comment,
+           x.indisvalid AS valid, i.relispartition AS inherited, obj_description(x.indexrelid, 'pg_class') AS comment,
            ARRAY(SELECT o.opcname::text FROM unnest(x.indclass::oid[]) WITH ORDINALITY AS c(oid, place)
                  JOIN pg_opclass AS o ON o.oid = c.oid ORDER BY c.place) AS opclasses,
            {_columns_used_by("pg_class", "x.indexrelid", "x.indrelid")} AS columns
@@ -147,7 +194,7 @@ _INDEXES = f"""
     JOIN pg_class AS t ON t.oid = x.indrelid
     JOIN pg_class AS i ON i.oid = x.indexrelid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
-    WHERE n.nspname = :schema AND NOT i.relispartition
+    WHERE n.nspname = :schema
       AND NOT EXISTS (SELECT FROM pg_constraint AS c
                       WHERE c.conindid = x.indexrelid AND c.contype IN ('p', 'u', 'x'))
     ORDER BY t.relname, i.relname
@@ -156,13 +203,29 @@ _INDEXES = f"""
 _CHECKS = """
     SELECT t.relname::text AS table_name, c.conname::text AS name, pg_get_expr(c.conbin, c.conrelid) AS expression,
            pg_get_constraintdef(c.oid) AS definition, c.convalidated AS valid, c.connoinherit AS no_inherit,
+           c.coninhcount > 0 AS inherited,
            obj_description(c.oid, 'pg_constraint') AS comment,
            ARRAY(SELECT a.attname::text FROM pg_attribute AS a
                  WHERE a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)) AS columns
     FROM pg_constraint AS c
     JOIN pg_class AS t ON t.oid = c.conrelid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
-    WHERE n.nspname = :schema AND c.contype = 'c' AND c.conislocal
+    WHERE n.nspname = :schema AND c.contype = 'c'
+    ORDER BY t.relname, c.conname
+"""
+
+_CONSTRAINTS = f"""
+    SELECT t.relname::text AS table_name, c.conname::text AS name, c.contype::text AS kind,
+           pg_get_constraintdef(c.oid) AS definition, c.coninhcount > 0 AS inherited,
+           {_columns_used_by("pg_constraint", "c.oid", "c.conrelid")}
+           || {_columns_used_by("pg_class", "c.conindid", "c.conrelid")} AS columns,
+           i.relname::text AS index_name, array_to_string(i.reloptions, ', ') AS options,
+           obj_description(i.oid, 'pg_class') AS index_comment, obj_description(c.oid, 'pg_constraint') AS comment
+    FROM pg_constraint AS c
+    JOIN pg_class AS t ON t.oid = c.conrelid
+    JOIN pg_namespace AS n ON n.oid = t.relnamespace
+    LEFT JOIN pg_class AS i ON i.oid = c.conindid AND c.contype IN ('p', 'u', 'x')
+    WHERE n.nspname = :schema
     ORDER BY t.relname, c.conname
 """
 
@@ -179,20 +242,29 @@ _COLUMNS = f"""
     ORDER BY t.relname, a.attnum
 """
 
-_POLICIES = f"""
-    SELECT t.relname::text AS table_name, p.polname::text AS name, p.polpermissive AS permissive,
+# Of one schema or, where `schema` is NULL, of all of them.
+POLICIES = """
+    SELECT n.nspname::text AS schema_name, t.relname::text AS table_name, p.polname::text AS name,
+           p.polpermissive AS permissive,
            CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE'
                          ELSE 'ALL' END AS command,
            ARRAY(SELECT CASE WHEN r = 0 THEN 'public' ELSE pg_get_userbyid(r)::text END
                  FROM unnest(p.polroles) AS r ORDER BY 1) AS roles,
            pg_get_expr(p.polqual, p.polrelid) AS using_, pg_get_expr(p.polwithcheck, p.polrelid) AS check_,
            obj_description(p.oid, 'pg_policy') AS comment,
-           {_columns_used_by("pg_policy", "p.oid", "p.polrelid")} AS columns
+           ARRAY(SELECT DISTINCT ARRAY[un.nspname::text, u.relname::text, coalesce(a.attname::text, '')]
+                 FROM pg_depend AS d
+                 JOIN pg_class AS u ON u.oid = d.refobjid
+                 JOIN pg_namespace AS un ON un.oid = u.relnamespace
+                 LEFT JOIN pg_attribute AS a
+                   ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid AND d.refobjsubid > 0
+                 WHERE d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+                   AND d.refclassid = 'pg_class'::regclass) AS uses
     FROM pg_policy AS p
     JOIN pg_class AS t ON t.oid = p.polrelid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
-    WHERE n.nspname = :schema
-    ORDER BY t.relname, p.polname
+    WHERE CAST(:schema AS text) IS NULL OR n.nspname = CAST(:schema AS text)
+    ORDER BY n.nspname, t.relname, p.polname
 """
 
 _ROW_SECURITY = """

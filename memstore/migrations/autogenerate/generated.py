@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import Computed, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import Computed
 
-from .internals import compiled
+from .internals import compiled, literal, quoted, quoted_table
+from .operations import RunStatements
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from alembic.autogenerate.api import AutogenContext
     from alembic.operations.ops import AlterColumnOp, MigrateOperation
     from sqlalchemy import Column
 
     from .comparison import Comparison
+    from .database import DatabaseConstraint
 
+# PRIMARY KEY, UNIQUE, EXCLUDE: those that are dropped with a column. CHECKs and foreign keys go their own ways.
+_OF_INDEXES = ("p", "u", "x")
 _log = logging.getLogger(__name__)
 
 
@@ -70,7 +74,7 @@ def find_rebuilt(table: Comparison) -> None:
 
 
 def rebuild(table: Comparison, others: list[MigrateOperation]) -> None:
-    """Propose to drop and add the columns found, with the table's own constraints that use them.
+    """Propose to drop and add the columns found, with the PRIMARY KEY, UNIQUE and EXCLUDE on them.
 
     `others` is what Alembic proposes: what it drops anyway is not dropped twice.
     """
@@ -78,19 +82,21 @@ def rebuild(table: Comparison, others: list[MigrateOperation]) -> None:
         return
     others[:] = [op for op in others if not (isinstance(op, ops.AlterColumnOp) and op.column_name in table.rebuilt)]
     dropped = {str(op.constraint_name) for op in others if isinstance(op, ops.DropConstraintOp)}
-    again = {}
-    for constraint in table.reflected.constraints:
-        if not isinstance(constraint, UniqueConstraint | ForeignKeyConstraint) or str(constraint.name) in dropped:
-            continue
-        if not table.rebuilt.isdisjoint(column.name for column in constraint.columns):
-            again[str(constraint.name)] = constraint
+    again = [
+        _made_again(table, name, constraint)
+        for name, constraint in sorted(table.found.constraints.items())
+        if constraint.kind in _OF_INDEXES
+        and name not in dropped
+        and not constraint.inherited
+        and not constraint.columns.isdisjoint(table.rebuilt)
+    ]
     names = sorted(table.rebuilt)
     # What Alembic drops and adds may be on such a column too.
     leaving = [op for op in others if isinstance(op, ops.DropConstraintOp)]
     coming = [op for op in others if isinstance(op, ops.AddConstraintOp)]
     others[:] = [op for op in others if op not in leaving and op not in coming]
     table.drops += leaving
-    table.drops += [ops.DropConstraintOp.from_constraint(again[name]) for name in sorted(again)]
+    table.drops += again
     table.drops += [
         ops.DropColumnOp.from_column_and_tablename(table.schema, table.name, table.reflected.columns[name])
         for name in names
@@ -101,9 +107,54 @@ def rebuild(table: Comparison, others: list[MigrateOperation]) -> None:
             ops.AddColumnOp.from_column_and_tablename(table.schema, table.name, table.model.columns[name])
             for name in names
         ),
-        *(ops.AddConstraintOp.from_constraint(again[name]) for name in sorted(again)),
+        *(each.reverse() for each in again),
         *coming,
     ]
+
+
+def in_order(operations: Iterable[MigrateOperation]) -> list[MigrateOperation]:
+    """Return what happens to one table in an order that runs, up and down.
+
+    A generated column goes before the columns that it uses, and comes after them.
+    """
+    listed = list(operations)
+    added = {each.column.name for each in listed if isinstance(each, ops.AddColumnOp)}
+    steps = [_step(each, added) for each in listed]
+    if _DROP_GENERATED not in steps and _ADD_GENERATED not in steps:
+        return listed
+    return [each for step in range(_REST + 1) for each, its in zip(listed, steps, strict=True) if its == step]
+
+
+_DROP_CONSTRAINTS, _DROP_GENERATED, _CHANGE_COLUMNS, _ADD_GENERATED, _REST = range(5)
+
+
+def _step(operation: MigrateOperation, added: set[str]) -> int:
+    if isinstance(operation, ops.DropConstraintOp | ops.DropIndexOp):
+        return _DROP_CONSTRAINTS
+    if isinstance(operation, RunStatements):
+        return _DROP_CONSTRAINTS if operation.change[0].startswith("remove_") else _REST
+    if isinstance(operation, ops.DropColumnOp):
+        generated = operation.to_column().computed is not None or operation.column_name in added
+        return _DROP_GENERATED if generated else _REST
+    if isinstance(operation, ops.AddColumnOp):
+        return _ADD_GENERATED if operation.column.computed is not None else _CHANGE_COLUMNS
+    return _CHANGE_COLUMNS if isinstance(operation, ops.AlterColumnOp) else _REST
+
+
+def _made_again(table: Comparison, name: str, found: DatabaseConstraint) -> RunStatements:
+    """Return what drops a constraint, and makes it again on the way back: as the server says it, with everything."""
+    where = (table.schema or "", table.name, name)
+    again = [f"ALTER TABLE {table.sql_name} ADD CONSTRAINT {quoted(name)} {found.definition}"]
+    if found.index is not None:
+        index = quoted_table(table.schema, found.index)
+        if found.options:
+            again.append(f"ALTER INDEX {index} SET ({found.options})")
+        if found.index_comment is not None:
+            again.append(f"COMMENT ON INDEX {index} IS {literal(found.index_comment)}")
+    if found.comment is not None:
+        again.append(f"COMMENT ON CONSTRAINT {quoted(name)} ON {table.sql_name} IS {literal(found.comment)}")
+    drop = f"ALTER TABLE {table.sql_name} DROP CONSTRAINT {quoted(name)}"
+    return RunStatements(("remove_constraint", *where), [drop], ("add_constraint", *where), again, place="there")
 
 
 def _model_expressions(table: Comparison) -> dict[str, str]:

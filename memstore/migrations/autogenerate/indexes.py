@@ -11,7 +11,7 @@ from sqlalchemy.schema import CreateIndex as CreateIndexStatement
 from .internals import DIALECT, final_name, quoted_table
 from .operations import CreateIndex, DropIndex
 from .revisions import is_named_in_revisions
-from .sql import parse_create_index
+from .sql import parse_create_index, parse_opclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +63,8 @@ def compare_indexes(table: Comparison, models: dict[str, ModelIndex]) -> None:
     """Propose what brings the indexes of a table to what the models say."""
     found = {name: index for name, index in table.found.indexes.items() if table.wanted_by_name(name, "index")}
     for name, index in sorted(found.items()):
+        if index.inherited:  # it is the parent's, and follows it
+            continue
         drop = DropIndex.of(_create_again(table, index))
         model = models.get(name)
         if model is None:
@@ -150,10 +152,11 @@ def _same_key(table: Comparison, model: Key, found: Key, opclass: str) -> bool:
         return False
     if _bare(model.collation) != _bare(found.collation):
         return False
-    if model.opclass is None or "(" in model.opclass + (found.opclass or ""):
-        same = _bare(model.opclass) == _bare(found.opclass)
-    else:
-        same = _bare(model.opclass) == opclass  # which the server does not print where it is the default
+    if model.opclass is None:
+        same = found.opclass is None
+    else:  # the name of which the server does not print where it is the default
+        parameters = parse_opclass(found.opclass)[1] if found.opclass else ()
+        same = parse_opclass(model.opclass) == (opclass, parameters)
     return same and table.expressions.same(model.expression, found.expression)
 
 

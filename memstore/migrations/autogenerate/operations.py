@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from alembic.autogenerate import renderers
 from alembic.operations import MigrateOperation, Operations, ops
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .sql import IndexDefinition
 
 Change = tuple[str, ...]
+Place = Literal["first", "there", "last"]
+
+_OPPOSITE: dict[Place, Place] = {"first": "last", "there": "there", "last": "first"}
 
 
 class CreateIndex(ops.CreateIndexOp):
@@ -130,21 +133,21 @@ class DropCheck(ops.DropConstraintOp):
 class RunStatements(MigrateOperation):
     """Statements that Alembic has no operation for, and those that undo them.
 
-    `change` says what they do, for people and for `alembic check`: `("add_policy", schema, table, name)`. `early`
-    ones run before everything else in their revision, the others after it.
+    `change` says what they do, for people and for `alembic check`: `("add_policy", schema, table, name)`. `place` is
+    before everything else in their revision, after it, or among what happens to their table.
     """
 
     def __init__(
-        self, change: Change, up: Sequence[str], undo: Change, down: Sequence[str], *, early: bool = False
+        self, change: Change, up: Sequence[str], undo: Change, down: Sequence[str], *, place: Place = "last"
     ) -> None:
         self.change = change
         self.up = tuple(up)
         self.undo = undo
         self.down = tuple(down)
-        self.early = early
+        self.place = place
 
     def reverse(self) -> RunStatements:
-        return RunStatements(self.undo, self.down, self.change, self.up, early=not self.early)
+        return RunStatements(self.undo, self.down, self.change, self.up, place=_OPPOSITE[self.place])
 
     def to_diff_tuple(self) -> Change:
         return self.change

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ...models.security import Policy, declared_row_level_security
-from .internals import literal, quoted
+from .internals import literal, quoted, quoted_table
 from .operations import RunStatements
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from .comparison import Comparison
     from .database import DatabasePolicy
+    from .operations import Place
 
 _log = logging.getLogger(__name__)
 
@@ -37,19 +38,15 @@ def compare_row_security(table: Comparison) -> None:
         return
     declared = declared_row_level_security(table.model)
     if declared is None:
-        for name, found in sorted(table.found.policies.items()):
-            if _is_in_the_way(table, found):
-                _drop(table, name, found)
-                _create(table, found.policy, found.comment)
         return
     policies = {policy.name: policy for policy in declared.policies}
     for name, found in sorted(table.found.policies.items()):
         policy = policies.get(name)
-        if policy is None or not _same(table, policy, found.policy) or _is_in_the_way(table, found):
+        if policy is None or not _same(table, policy, found.policy):
             _log.info("Detected %s policy %r on %r", "changed" if policy else "removed", name, table.name)
-            _drop(table, name, found)
+            table.drops.append(drop_policy(table.schema, table.name, found))
             if policy:
-                _create(table, policy, found.comment)
+                table.creates.append(create_policy(table.schema, table.name, policy, found.comment))
     if declared.enabled != table.found.row_security:
         _switch(table, "row_level_security", "ENABLE", "DISABLE", on=declared.enabled)
     if declared.forced != table.found.row_security_forced:
@@ -57,7 +54,7 @@ def compare_row_security(table: Comparison) -> None:
     for policy in declared.policies:
         if policy.name not in table.found.policies:
             _log.info("Detected added policy %r on %r", policy.name, table.name)
-            _create(table, policy, None)
+            table.creates.append(create_policy(table.schema, table.name, policy, None))
 
 
 def _declared(table: Comparison) -> tuple[Policy, ...]:
@@ -67,22 +64,16 @@ def _declared(table: Comparison) -> tuple[Policy, ...]:
 
 def _restore_on_the_way_back(table: Comparison) -> None:
     """Bring policies back with a dropped table, which takes them along."""
-    for name, found in sorted(table.found.policies.items()):
-        _drop(table, name, found)
+    table.drops += [drop_policy(table.schema, table.name, found) for _, found in sorted(table.found.policies.items())]
     if table.found.row_security_forced:
-        _switch(table, "forced_row_level_security", "FORCE", "NO FORCE", on=False, early=True)
+        _switch(table, "forced_row_level_security", "FORCE", "NO FORCE", on=False, place="first")
     if table.found.row_security:
-        _switch(table, "row_level_security", "ENABLE", "DISABLE", on=False, early=True)
-
-
-def _is_in_the_way(table: Comparison, found: DatabasePolicy) -> bool:
-    """Tell whether a column that the policy uses is rebuilt or changes its type, which a policy forbids."""
-    return not found.columns.isdisjoint(table.rebuilt | table.retyped)
+        _switch(table, "row_level_security", "ENABLE", "DISABLE", on=False, place="first")
 
 
 def _same(table: Comparison, model: Policy, found: Policy) -> bool:
     return (
-        model.command.upper() == found.command
+        model.command == found.command
         and model.permissive == found.permissive
         and sorted(model.roles) == sorted(found.roles)
         and table.expressions.same(model.using, found.using)
@@ -90,54 +81,48 @@ def _same(table: Comparison, model: Policy, found: Policy) -> bool:
     )
 
 
-def _switch(table: Comparison, what: str, on_words: str, off_words: str, *, on: bool, early: bool = False) -> None:
+def _switch(table: Comparison, what: str, on_words: str, off_words: str, *, on: bool, place: Place = "last") -> None:
     enable, disable = (f"ALTER TABLE {table.sql_name} {words} ROW LEVEL SECURITY" for words in (on_words, off_words))
     where = (table.schema or "", table.name)
     _log.info("Detected %s to be turned %s on %r", what.replace("_", " "), "on" if on else "off", table.name)
     add, remove = (f"add_{what}", *where), (f"remove_{what}", *where)
     table.creates.append(
-        RunStatements(add, [enable], remove, [disable], early=early)
+        RunStatements(add, [enable], remove, [disable], place=place)
         if on
-        else RunStatements(remove, [disable], add, [enable], early=early)
+        else RunStatements(remove, [disable], add, [enable], place=place)
     )
 
 
-def _create(table: Comparison, policy: Policy, comment: str | None) -> None:
-    add, remove = _changes(table, policy.name)
-    table.creates.append(
-        RunStatements(add, _create_statements(table, policy, comment), remove, [_drop_statement(table, policy.name)])
-    )
+def create_policy(schema: str | None, table: str, policy: Policy, comment: str | None) -> RunStatements:
+    """Return what creates a policy, after everything else."""
+    return _drop_policy(schema, table, policy, comment).reverse()
 
 
-def _drop(table: Comparison, name: str, found: DatabasePolicy) -> None:
-    add, remove = _changes(table, name)
-    again = _create_statements(table, found.policy, found.comment)
-    table.drops.append(RunStatements(remove, [_drop_statement(table, name)], add, again, early=True))
+def drop_policy(schema: str | None, table: str, found: DatabasePolicy) -> RunStatements:
+    """Return what drops a policy, before everything else, and makes it again on the way back."""
+    return _drop_policy(schema, table, found.policy, found.comment)
 
 
-def _changes(table: Comparison, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    where = (table.schema or "", table.name, name)
-    return ("add_policy", *where), ("remove_policy", *where)
+def _drop_policy(schema: str | None, table: str, policy: Policy, comment: str | None) -> RunStatements:
+    where = (schema or "", table, policy.name)
+    drop = f"DROP POLICY {quoted(policy.name)} ON {quoted_table(schema, table)}"
+    again = _create_statements(quoted_table(schema, table), policy, comment)
+    return RunStatements(("remove_policy", *where), [drop], ("add_policy", *where), again, place="first")
 
 
-def _drop_statement(table: Comparison, name: str) -> str:
-    return f"DROP POLICY {quoted(name)} ON {table.sql_name}"
-
-
-def _create_statements(table: Comparison, policy: Policy, comment: str | None) -> list[str]:
-    parts = [f"CREATE POLICY {quoted(policy.name)} ON {table.sql_name}"]
+def _create_statements(table: str, policy: Policy, comment: str | None) -> list[str]:
+    parts = [f"CREATE POLICY {quoted(policy.name)} ON {table}"]
     if not policy.permissive:
         parts.append("AS RESTRICTIVE")
-    if policy.command.upper() != "ALL":
-        parts.append(f"FOR {policy.command.upper()}")
-    if tuple(policy.roles) != ("public",):
-        roles = (each.upper() if each == "public" else quoted(each) for each in policy.roles)
-        parts.append(f"TO {', '.join(roles)}")
+    if policy.command != "ALL":
+        parts.append(f"FOR {policy.command}")
+    if policy.roles != ("public",):
+        parts.append(f"TO {', '.join(quoted(each) for each in policy.roles)}")
     if policy.using is not None:
         parts.append(f"USING ({policy.using})")
     if policy.check is not None:
         parts.append(f"WITH CHECK ({policy.check})")
     statements = [" ".join(parts)]
     if comment is not None:
-        statements.append(f"COMMENT ON POLICY {quoted(policy.name)} ON {table.sql_name} IS {literal(comment)}")
+        statements.append(f"COMMENT ON POLICY {quoted(policy.name)} ON {table} IS {literal(comment)}")
     return statements

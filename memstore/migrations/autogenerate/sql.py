@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'" r'|"(?:[^"]|"")*"')
+_TEXT = re.compile(r"'(?:[^']|'')*'")
+_QUOTED_NAME = re.compile(r'"(?:[^"]|"")*"')
 _NAME = r'(?:"(?:[^"]|"")*"|\w+)'
 _PRIMARY = re.compile(rf"{_NAME}(?:\.{_NAME})*\s*")
 _MODIFIERS = re.compile(
@@ -75,15 +77,41 @@ def split_list(sql: str) -> list[str]:
     return [part for part in (*parts, sql[start:].strip()) if part]
 
 
+def names_in(sql: str) -> set[str]:
+    """Return the names that an expression has, of columns and of everything else, as the catalog spells them."""
+    bare = _TEXT.sub(" ", sql)
+    quoted = {each[1:-1].replace('""', '"') for each in _QUOTED_NAME.findall(bare)}
+    return quoted | {each.lower() for each in re.findall(r"[^\W\d][\w$]*", _QUOTED_NAME.sub(" ", bare))}
+
+
+def parse_opclass(sql: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return the name of an operator class, without its schema and quotes, and its parameters."""
+    name, _, parameters = sql.partition("(")
+    listed = split_list(parameters.strip().removesuffix(")"))
+    return name.rpartition(".")[2].replace('"', "").strip(), tuple(sorted(_parameter(each) for each in listed))
+
+
 def parse_key(sql: str) -> Key:
-    """Return a key of an index: its expression, and what follows it."""
+    """Return a key of an index: its expression, and what follows it.
+
+    `(body COLLATE "C")` is `body COLLATE "C"`, which is how the server prints both.
+    """
+    key = _parse_key(sql)
+    if key.collation is None and key.expression.startswith("("):
+        inner = parse_key(key.expression[1:-1].strip())
+        if inner.collation is not None and inner.opclass is None:
+            return replace(key, expression=inner.expression, collation=inner.collation)
+    return key
+
+
+def _parse_key(sql: str) -> Key:
     if sql.startswith("("):
-        end = _closing(sql, 0)
+        end = closing(sql, 0)
     else:
         name = _PRIMARY.match(sql)
         end = name.end() if name else len(sql)
         if end < len(sql) and sql[end] == "(":
-            end = _closing(sql, end)
+            end = closing(sql, end)
     modifiers = _MODIFIERS.fullmatch(sql, end)
     if modifiers is None:  # no key that PostgreSQL would take, or one newer than this
         return Key(sql)
@@ -101,18 +129,18 @@ def parse_key(sql: str) -> Key:
 def parse_create_index(sql: str) -> IndexDefinition:
     """Return what a CREATE INDEX says, be it SQLAlchemy's or the server's own `pg_get_indexdef`."""
     opening = _find_parenthesis(sql, 0)
-    closing = _closing(sql, opening)
+    after = closing(sql, opening)
     method = re.search(r"\sUSING\s+(\w+)\s*$", sql[:opening], re.IGNORECASE)
-    keys, rest = split_list(sql[opening + 1 : closing - 1]), sql[closing:]
+    keys, rest = split_list(sql[opening + 1 : after - 1]), sql[after:]
     include: list[str] = []
     parameters: list[str] = []
     if found := re.match(r"\s*INCLUDE\s*(?=\()", rest, re.IGNORECASE):
-        end = _closing(rest, found.end())
+        end = closing(rest, found.end())
         include, rest = split_list(rest[found.end() + 1 : end - 1]), rest[end:]
     nulls = re.match(r"\s*NULLS\s+(NOT\s+)?DISTINCT", rest, re.IGNORECASE)
     rest = rest[nulls.end() :] if nulls else rest
     if found := re.match(r"\s*WITH\s*(?=\()", rest, re.IGNORECASE):
-        end = _closing(rest, found.end())
+        end = closing(rest, found.end())
         parameters, rest = split_list(rest[found.end() + 1 : end - 1]), rest[end:]
     predicate = re.match(rf"\s*(?:TABLESPACE\s+{_NAME}\s*)?WHERE\s+(.*)$", rest, re.IGNORECASE | re.DOTALL)
     return IndexDefinition(
@@ -139,7 +167,7 @@ def _find_parenthesis(sql: str, place: int) -> int:
     return place
 
 
-def _closing(sql: str, place: int) -> int:
+def closing(sql: str, place: int) -> int:
     """Return the place after the parenthesis that closes the one at `place`."""
     depth = 0
     while place < len(sql):

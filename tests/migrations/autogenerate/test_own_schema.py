@@ -61,6 +61,8 @@ CREATED = "ix_memory_nodes_tenant_id_user_id_created_at"
 MUTATIONS: list[tuple[str, list[Diff]]] = [
     ("ALTER TABLE memstore.agents DROP COLUMN behavior_name", [("add_column", "behavior_name")]),
     ("ALTER TABLE memstore.agents ALTER COLUMN name DROP NOT NULL", [("modify_nullable", "name")]),
+    ("ALTER TABLE memstore.agents ALTER COLUMN status SET DEFAULT 'active'", [("modify_default", "status")]),
+    ("ALTER TABLE memstore.tools ALTER COLUMN timeout_seconds DROP DEFAULT", [("modify_default", "timeout_seconds")]),
     ("ALTER TABLE memstore.users DROP CONSTRAINT uq_users_auth_provider_external_id",
      [("add_constraint", "uq_users_auth_provider_external_id")]),
     ("CREATE TABLE memstore.extra (id integer)", [("remove_table", "extra")]),
