@@ -12,14 +12,19 @@ from typing import Any
 import alembic
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import MetaData
+from pgvector.sqlalchemy import VECTOR
+from sqlalchemy import Column, Integer, MetaData, Table, Text
 from sqlalchemy.engine import URL
+from sqlalchemy.schema import SchemaItem
 
 from memstore.database import create_engine
+from memstore.migrations.autogenerate import RowLevelSecurity, row_level_security
 from tests.support import ROOT, run_in_thread
 
 TEMPLATE = Path(alembic.__file__).parent / "templates" / "generic" / "script.py.mako"
 DOCUMENTED = ROOT / "docs" / "autogenerate.md"
+
+LOOK = "\ncontext.configure("  # where the documented env.py begins to look
 
 Diff = tuple[str, str]
 
@@ -109,3 +114,12 @@ def short(diff: Any) -> Diff:
         return verb, ".".join(rest[1:] if verb.endswith("_policy") else rest).strip(".")
     last = rest[-1]
     return str(verb), last if isinstance(last, str) else str(getattr(last, "name", last))
+
+
+def notes(*parts: SchemaItem, security: RowLevelSecurity | None = None) -> MetaData:
+    """The models of a project with one table, to which `parts` come."""
+    metadata = MetaData()
+    info = {} if security is None else row_level_security(*security.policies)
+    columns = (Column("id", Integer, primary_key=True), Column("body", Text), Column("embedding", VECTOR(3)))
+    Table("notes", metadata, *columns, *parts, info=dict(info))
+    return metadata

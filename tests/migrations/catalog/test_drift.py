@@ -13,7 +13,8 @@ from memstore.migrations import check, downgrade, grant, upgrade
 from memstore.migrations.catalog import Difference
 from memstore.migrations.check import SchemaCheck, compare_with
 from memstore.migrations.scripts import revisions
-from tests.migrations.catalog.mutations import HARMLESS, INDEX_ATTRIBUTES, INDEXES, MUTATIONS
+from tests.migrations.catalog.mutations import HARMLESS, MUTATIONS
+from tests.migrations.catalog.mutations_of_tables import INDEX_ATTRIBUTES, INDEXES
 from tests.support import Server, run_in_thread
 
 # Nothing can be said in SQL that gives these back as they were.
