@@ -68,6 +68,11 @@ POLICIES = {
     "USING (tenant_id = memstore.current_tenant()) WITH CHECK (tenant_id = memstore.current_tenant())": {
         "policy tenant_isolation on memstore.agents"
     },
+    "DROP POLICY tenant_isolation ON memstore.agents; CREATE POLICY tenant_isolation ON memstore.agents FOR UPDATE "
+    "USING (tenant_id = memstore.current_tenant()) WITH CHECK (tenant_id = memstore.current_tenant())": {
+        "policy tenant_isolation on memstore.agents"
+    },
+    "COMMENT ON POLICY tenant_isolation ON memstore.agents IS 'ours'": {"policy tenant_isolation on memstore.agents"},
     "ALTER POLICY tenant_isolation ON memstore.agents RENAME TO isolation": {
         "policy tenant_isolation on memstore.agents",
         "policy isolation on memstore.agents",

@@ -180,6 +180,9 @@ CONSTRAINTS = {
         f"constraint fk_{table}_tenant_id_session_id_sessions on memstore.{table}"
         for table in ("memory_nodes", "activities", "feedback")
     },
+    "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'memstore.pk_document_chunks'::regclass": {
+        "constraint pk_document_chunks on memstore.document_chunks"
+    },
     "COMMENT ON CONSTRAINT ck_agents_status ON memstore.agents IS 'the states'": {
         "constraint ck_agents_status on memstore.agents"
     },
@@ -213,6 +216,8 @@ INDEXES = {
     f"DROP INDEX {_BITS}; CREATE INDEX ix_memory_nodes_tenant_id_user_id_id_bits ON memstore.memory_nodes "
     "(tenant_id, user_id, id)": {f"index {_BITS}"},
     f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{_CLOSED}'::regclass": {f"index {_CLOSED}"},
+    "DROP INDEX memstore.ix_episode_nodes_tenant_id_node_id; CREATE INDEX ix_episode_nodes_tenant_id_node_id "
+    'ON memstore.episode_nodes (tenant_id, node_id COLLATE "C")': {"index memstore.ix_episode_nodes_tenant_id_node_id"},
     f"COMMENT ON INDEX {_CLOSED} IS 'for cleaning up'": {f"index {_CLOSED}"},
     "CREATE INDEX mine ON memstore.memory_nodes USING hnsw (embedding vector_cosine_ops); "
     "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'memstore.mine'::regclass": {"index memstore.mine"},
