@@ -10,8 +10,8 @@ from sqlalchemy import text
 from ..database import connecting, explained, open_connection
 from ..errors import MigrationError, SchemaDriftError, SchemaMismatchError
 from ..models import SCHEMA
-from ..settings import Settings
-from .check import compare_with, read_only
+from ..settings import Settings, settings_beside_a_host
+from .check import VERSION_TABLE, compare_with, read_only
 from .environment import Run
 from .lock import migration_connection
 from .scripts import head, make_config, revisions
@@ -38,7 +38,7 @@ async def adopt(target: AsyncEngine | URL | str, at: str, *, settings: Settings 
         MigrationError: there is no such revision.
         MigrationLockError: a runner is migrating the database.
     """
-    settings = settings or Settings.from_env()
+    settings = settings or settings_beside_a_host()
     revision = head() if at == "head" else at
     if revision not in revisions():
         raise MigrationError(f"no revision {at!r}. There are: {', '.join(revisions())}, head")
@@ -80,12 +80,16 @@ async def _compare(connection: AsyncConnection, revision: str) -> tuple[SchemaCh
 
 
 async def _let_applications_see(connection: AsyncConnection, revision: str) -> None:
-    """Grant the roles of applications what they have elsewhere on the version table, which stamping may have made."""
+    """Grant the roles of applications what they have elsewhere on the version table, which stamping may have made.
+
+    Nothing else is mended, whatever somebody may have changed meanwhile: that is for `check` to say.
+    """
     async with read_only(connection):
         found = await connection.run_sync(compare_with, revision)
     for difference in found.differences:
-        for statement in difference.remedy:
-            await connection.execute(text(statement))
+        if difference.object.startswith(f"grant on table {VERSION_TABLE} to "):
+            for statement in difference.remedy:
+                await connection.execute(text(statement))
     await connection.commit()
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 LOCK_TIMEOUT_MS = 2_000
-_VERSION_TABLE = f"{SCHEMA}.alembic_version"
+VERSION_TABLE = f"{SCHEMA}.alembic_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,8 @@ def compare_with(connection: Connection, revision: str) -> SchemaCheck:
     )
     width, problem = _width(setting, found)
     shipped = dict(shipped_catalog(revision, width).objects)
-    if DbObject("table", "", _VERSION_TABLE) not in found.objects:
-        shipped = {each: has for each, has in shipped.items() if _VERSION_TABLE not in (each.on, each.name)}
+    if DbObject("table", "", VERSION_TABLE) not in found.objects:
+        shipped = {each: has for each, has in shipped.items() if VERSION_TABLE not in (each.on, each.name)}
     shipped |= expected_grants(found.objects, shipped)
     needed = Catalog(shipped, found.owner)
     differences = compare_catalogs(found, needed)

@@ -50,14 +50,15 @@ def check_requirements(connection: Connection) -> None:
             "the extension 'vector' is not in this database, and this role may not create it. "
             "Run as a superuser: CREATE EXTENSION vector"
         )
-    if _parsed(version) < VECTOR_VERSION:
+    if parse_version(version) < VECTOR_VERSION:
         upgrade = (
             "Run: ALTER EXTENSION vector UPDATE"
-            if facts.installed and facts.available and _parsed(facts.available) >= VECTOR_VERSION
+            if facts.installed and facts.available and parse_version(facts.available) >= VECTOR_VERSION
             else f"Install a newer one on the server, for example: apt install postgresql-{major}-pgvector"
         )
         raise RequirementError(f"pgvector is {version}, memstore needs {needed} or newer. {upgrade}")
 
 
-def _parsed(version: str) -> tuple[int, ...]:
+def parse_version(version: str) -> tuple[int, ...]:
+    """Return the numbers of a version, to be compared with those of another."""
     return tuple(int(part) for part in version.split(".") if part.isdigit())

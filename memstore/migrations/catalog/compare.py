@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from ..requirements import parse_version
 from .objects import DbObject
 from .order import in_order
 from .remedy import remedy
@@ -61,13 +62,15 @@ def compare_catalogs(found: Catalog, needed: Catalog) -> tuple[Difference, ...]:
         has, wants = found.objects.get(each), needed.objects.get(each)
         if has == wants or _is_told_with_another(each, found, needed) or _is_left_to_others(each, has, wants):
             continue
-        changes = _changes(has, wants) if has is not None and wants is not None else ()
-        if changes == ():
-            if has is not None and wants is not None:
-                continue
-            problem = Problem.MISSING if has is None else Problem.UNEXPECTED
+        changes: tuple[Change, ...] = ()
+        if has is None:
+            problem = Problem.MISSING
+        elif wants is None:
+            problem = Problem.UNEXPECTED
         else:
-            problem = Problem.DIFFERENT
+            problem, changes = Problem.DIFFERENT, _changes(has, wants)
+            if not changes:
+                continue
         statements = remedy(each, [change.attribute for change in changes], found, needed)
         differences.append(Difference(str(each), problem, changes, statements))
     return tuple(differences)
@@ -95,21 +98,13 @@ def _is_enough(attribute: str, has: Attributes, wants: Attributes) -> bool:
     """Tell whether a version, which only an extension has, is at least the one that is needed."""
     if attribute != "version" or attribute not in has:
         return False
-    return _version(has[attribute]) >= _version(wants[attribute])
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
+    return parse_version(has[attribute]) >= parse_version(wants[attribute])
 
 
 def _is_told_with_another(each: DbObject, found: Catalog, needed: Catalog) -> bool:
     """Tell whether the difference is another's: of a missing table, a view with other columns, an identity column."""
-    if each.kind == "grant" and not each.on.startswith("column "):
-        kind, name = (
-            each.on.split(" ", 1) if not each.on.startswith("materialized") else ("materialized view", each.on[18:])
-        )
-        whole = DbObject(kind, "", name)
-        return (whole in found.objects) != (whole in needed.objects)
+    if each.kind == "grant":
+        return (each.on in map(str, found.objects)) != (each.on in map(str, needed.objects))
     for kind in _WITH_COLUMNS:
         whole = DbObject(kind, "", each.on)
         has, wants = found.objects.get(whole), needed.objects.get(whole)

@@ -20,7 +20,6 @@ _MAKING = (
     "type",
     "plain function",
     "table",
-    "row",
     "sequence",
     "column",
     "key",

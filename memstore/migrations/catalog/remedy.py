@@ -17,15 +17,8 @@ if TYPE_CHECKING:
 
     Change = Callable[[DbObject, Attributes, Attributes], list[str]]
 
-_ORDER = (
-    "column",
-    "constraint",
-    "index",
-    "trigger",
-    "rule",
-    "policy",
-    "grant",
-)  # in which the parts of a table are made
+# In which the parts of a table are made.
+_ORDER = ("column", "constraint", "index", "trigger", "rule", "policy", "grant")
 
 
 def remedy(each: DbObject, changed: Sequence[str], found: Catalog, needed: Catalog) -> tuple[str, ...]:
@@ -94,11 +87,8 @@ def _is_foreign(part: DbObject, catalog: Catalog) -> bool:
     return str(catalog.objects[part].get("definition", "")).startswith("FOREIGN KEY")
 
 
-def _alter_table(on: str, off: str) -> Callable[[str], Change]:
-    def changing(attribute: str) -> Change:
-        return lambda each, _, wants: [f"ALTER TABLE {each.name} {on if attribute in wants else off}"]
-
-    return changing
+def _alter_table(attribute: str, on: str, off: str) -> Change:
+    return lambda each, _, wants: [f"ALTER TABLE {each.name} {on if attribute in wants else off}"]
 
 
 def _alter_column(each: DbObject, words: str) -> list[str]:
@@ -166,13 +156,13 @@ def _set_privileges(each: DbObject, has: Attributes, wants: Attributes) -> list[
 
 
 _CHANGES: dict[tuple[str, str], Change] = {
-    ("table", "row_level_security"): _alter_table("ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY")(
-        "row_level_security"
+    ("table", "row_level_security"): _alter_table(
+        "row_level_security", "ENABLE ROW LEVEL SECURITY", "DISABLE ROW LEVEL SECURITY"
     ),
-    ("table", "forced_row_level_security"): _alter_table("FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY")(
-        "forced_row_level_security"
+    ("table", "forced_row_level_security"): _alter_table(
+        "forced_row_level_security", "FORCE ROW LEVEL SECURITY", "NO FORCE ROW LEVEL SECURITY"
     ),
-    ("table", "unlogged"): _alter_table("SET UNLOGGED", "SET LOGGED")("unlogged"),
+    ("table", "unlogged"): _alter_table("unlogged", "SET UNLOGGED", "SET LOGGED"),
     ("table", "options"): _set_options,
     ("table", "children"): lambda each, has, wants: [
         f"ALTER TABLE {child} NO INHERIT {each.name}"

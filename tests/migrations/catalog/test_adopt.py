@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import json
 from asyncio import to_thread
+from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from memstore.database import connecting
 from memstore.errors import MigrationError, SchemaDriftError, SchemaMismatchError
 from memstore.migrations import adopt, check, render_sql, status, upgrade, verify_schema
 from memstore.migrations.scripts import revisions
 from tests.cli.command import memstore
 from tests.migrations.catalog.test_check import locked_against_writes
-from tests.support import dump
+from tests.support import dump, run_in_thread
 from tests.tenants import as_application
 
 HEAD = revisions()[-1]
@@ -79,6 +81,22 @@ async def test_the_role_of_an_application_sees_the_revision_of_an_adopted_databa
         await adopt(engine, HEAD)
         assert (await check(engine)).differences == ()
         await verify_schema(application)
+
+
+async def test_what_somebody_changes_while_a_database_is_adopted_is_left_for_check(
+    handmade: AsyncEngine, empty_url: URL
+) -> None:
+    async def add_column() -> None:
+        async with connecting(empty_url) as other, other.begin() as connection:
+            await connection.execute(text("ALTER TABLE memstore.agents ADD COLUMN theirs text"))
+
+    def while_stamping(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("INSERT INTO memstore.alembic_version"):
+            run_in_thread(add_column())
+
+    event.listen(handmade.sync_engine, "before_cursor_execute", while_stamping)
+    await adopt(handmade, HEAD)
+    assert [each.object for each in (await check(handmade)).differences] == ["column memstore.agents.theirs"]
 
 
 async def test_an_adopted_database_goes_on_from_there(empty_engine: AsyncEngine) -> None:
