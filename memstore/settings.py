@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,15 +29,23 @@ class Settings:
     database_url: where the database is, None when DATABASE_URL is not set; its `repr` hides the password.
     embedding_dim: width of `memory_nodes.embedding`, used by the first upgrade only; None means "as the database
         says", and 1024 where there is none yet.
-    lock_timeout_ms: how long a migration's statement may wait for a table lock, in milliseconds.
-    lock_retries: how often a revision that ran into `lock_timeout` is tried again, with growing pauses.
+    lock_timeout_ms: how long a statement that locks others out may wait for its lock, and others behind it, in
+        milliseconds.
+    lock_retries: how often what ran into `lock_timeout` is tried again, with growing pauses, 10 s at most.
+    concurrent_lock_timeout_ms: how long one that locks nobody out, such as the concurrent build of an index, may wait
+        for the transactions that are open, in milliseconds.
+    concurrent_lock_retries: how often that is tried again.
+    maintenance_work_mem: memory for building an index, such as `2GB`; as the server says when None.
     migration_wait_s: how long to wait for another runner's migration lock, in seconds.
     """
 
     database_url: URL | None = None
     embedding_dim: int | None = None
-    lock_timeout_ms: int = 2_000
-    lock_retries: int = 10
+    lock_timeout_ms: int = 100
+    lock_retries: int = 40
+    concurrent_lock_timeout_ms: int = 600_000
+    concurrent_lock_retries: int = 3
+    maintenance_work_mem: str | None = None
     migration_wait_s: float = 300.0
 
     @classmethod
@@ -54,6 +63,13 @@ class Settings:
             embedding_dim=parse_embedding_dim(dim, "MEMSTORE_EMBEDDING_DIM") if dim else None,
             lock_timeout_ms=int(_number(env, "MEMSTORE_LOCK_TIMEOUT_MS", cls().lock_timeout_ms, at_least=1)),
             lock_retries=int(_number(env, "MEMSTORE_LOCK_RETRIES", cls().lock_retries, at_least=0)),
+            concurrent_lock_timeout_ms=int(
+                _number(env, "MEMSTORE_CONCURRENT_LOCK_TIMEOUT_MS", cls().concurrent_lock_timeout_ms, at_least=1)
+            ),
+            concurrent_lock_retries=int(
+                _number(env, "MEMSTORE_CONCURRENT_LOCK_RETRIES", cls().concurrent_lock_retries, at_least=0)
+            ),
+            maintenance_work_mem=_memory(env, "MEMSTORE_MAINTENANCE_WORK_MEM"),
             migration_wait_s=_number(env, "MEMSTORE_MIGRATION_WAIT_S", cls().migration_wait_s, at_least=0),
         )
 
@@ -140,3 +156,10 @@ def _number(env: Mapping[str, str], name: str, default: float, *, at_least: floa
     if not at_least <= value < float("inf"):
         raise SettingsError(f"{name} is {text!r}. Needed: a number of at least {at_least:g}, such as {default:g}")
     return value
+
+
+def _memory(env: Mapping[str, str], name: str) -> str | None:
+    text = env.get(name, "").strip()
+    if text and re.fullmatch(r"[1-9][0-9]{0,9} ?(kB|MB|GB|TB)", text) is None:
+        raise SettingsError(f"{name} is {text[:20]!r}. Needed: a number and kB, MB, GB or TB, such as 2GB")
+    return text or None

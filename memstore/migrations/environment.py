@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
 
+    from .progress import Reporter
+
 operations.register()
 
 _OPTIONS: dict[str, Any] = {
@@ -54,9 +56,19 @@ class Run:
     connection: Connection | None = None
     embedding_dim: int | None = None
     callers_transaction: bool = False
+    on_progress: Reporter | None = None
     steps: list[ledger.Step] = field(default_factory=list)
 
     KEY: ClassVar[str] = "memstore"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What operations ask the context for."""
+        return {
+            "memstore_settings": self.settings,
+            "memstore_progress": self.on_progress,
+            "callers_transaction": self.callers_transaction,
+        }
 
 
 def run() -> None:
@@ -142,7 +154,12 @@ def _move(connection: Connection, command: Mapping[str, Any], run: Run, embeddin
     connection.commit()
     try:
         context.configure(
-            connection=connection, embedding_dim=embedding_dim, fn=plan, on_version_apply=plan.record, **_OPTIONS
+            connection=connection,
+            embedding_dim=embedding_dim,
+            fn=plan,
+            on_version_apply=plan.record,
+            **_OPTIONS,
+            **run.options,
         )
         with explained(connection.engine.url):
             retrying(context.run_migrations, connection, run.settings, lambda: plan.current)
@@ -164,7 +181,12 @@ def _migrate_within(connection: Connection, command: Mapping[str, Any], run: Run
         embedding_dim = resolve_embedding_dim(connection, run.embedding_dim)
         create_schema(connection)
         context.configure(
-            connection=connection, embedding_dim=embedding_dim, fn=plan, on_version_apply=plan.record, **_OPTIONS
+            connection=connection,
+            embedding_dim=embedding_dim,
+            fn=plan,
+            on_version_apply=plan.record,
+            **_OPTIONS,
+            **run.options,
         )
         context.run_migrations()
         drop_schema_at_base(connection)

@@ -92,6 +92,7 @@ class HostPlan:
             self._session = None
 
     def _prepare_run(self, migration_context: MigrationContext, *, upward: bool) -> None:
+        migration_context.opts["memstore_settings"] = self._settings
         connection = migration_context.connection
         if migration_context.as_sql or connection is None:
             # From another revision on it is the database's to say, and here is none to ask.

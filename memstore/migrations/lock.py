@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from contextlib import asynccontextmanager, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.util import await_only
 
 from ..database import open_connection
 from ..errors import MigrationLockError
+from .pausing import sleep
 from .requirements import check_requirements
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def process_lock_for(connection: Connection, wait_s: float) -> Iterator[None]:
     while not _process_lock.acquire(blocking=False):
         if monotonic() > deadline:
             raise _process_is_migrating(wait_s)
-        _pause(connection)
+        sleep(connection, POLL_S)
     try:
         yield
     finally:
@@ -143,14 +142,7 @@ def lock_transaction(connection: Connection, wait_s: float) -> None:
     while not connection.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": ADVISORY_LOCK}):
         if monotonic() > deadline:
             raise _not_acquired(wait_s, connection.execute(_HOLDER, _HALVES).first())
-        _pause(connection)
-
-
-def _pause(connection: Connection) -> None:
-    if connection.dialect.is_async:
-        await_only(asyncio.sleep(POLL_S))  # the holder may be a task of this very event loop
-    else:
-        time.sleep(POLL_S)
+        sleep(connection, POLL_S)
 
 
 async def _acquire_in_process(deadline: float, wait_s: float) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-import asyncpg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.util import await_only
 
 from ..database import driver_error
 from ..errors import MigrationError
 from ..models import SCHEMA
+from .pausing import is_busy, pauses, sleep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memstore.migrations")
 
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 10.0
-RETRIABLE = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 _BUSY = text("""
     SELECT DISTINCT activity.pid, activity.application_name, activity.state, left(activity.query, 60) AS query
@@ -46,21 +41,21 @@ def retrying(attempt: Callable[[], None], connection: Connection, settings: Sett
         MigrationError: the last attempt met a busy table too; who keeps it busy is named. Steps committed until then
             stay, and the next run goes on from there.
     """
-    pause = FIRST_PAUSE_S
-    for retries_left in range(settings.lock_retries, -1, -1):
+    waits = pauses(settings.lock_retries)
+    while True:
         try:
             attempt()
         except DBAPIError as error:
-            if not isinstance(driver_error(error), RETRIABLE):
+            if not is_busy(error):
                 raise
             connection.rollback()
-            if not retries_left:
+            pause = next(waits, None)
+            if pause is None:
                 raise MigrationError(_gave_up(connection, settings, doing())) from error
             log.warning("%s: %s; trying again in %.2f s", doing(), driver_error(error), pause)
+            sleep(connection, pause)
         else:
             return
-        await_only(asyncio.sleep(pause))
-        pause = min(pause * 2, LONGEST_PAUSE_S)
 
 
 def _gave_up(connection: Connection, settings: Settings, step: str) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..errors import MigrationError
 from .lock import lock_transaction
+from .pausing import is_busy, sqlstate
 from .session import MigrationSettings
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from ..settings import Settings
 
-_BUSY = ("55P03", "40P01")  # lock_not_available, deadlock_detected
 _FAILED = "25P02"  # in_failed_sql_transaction
 
 
@@ -39,7 +39,7 @@ def check_transaction(
     try:
         connection.execute(text("SELECT 1"))
     except DBAPIError as error:
-        if _sqlstate(error) != _FAILED:
+        if sqlstate(error) != _FAILED:
             raise
         raise MigrationError(
             "an earlier statement of this transaction failed, and until it is rolled back PostgreSQL takes no other. "
@@ -73,7 +73,7 @@ def callers_transaction(connection: Connection, settings: Settings, doing: Calla
             "Run it on its own: memstore db upgrade"
         ) from error
     except DBAPIError as error:
-        if _sqlstate(error) not in _BUSY:
+        if not is_busy(error):
             raise
         raise MigrationError(
             f"{doing()}: no lock within {settings.lock_timeout_ms} ms, and in your transaction it is not tried again. "
@@ -87,8 +87,3 @@ def _wants_autocommit(error: BaseException) -> bool:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     return place is not None and place.tb_frame.f_code.co_name == "autocommit_block"
-
-
-def _sqlstate(error: DBAPIError) -> str | None:
-    state: str | None = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
-    return state

@@ -99,7 +99,7 @@ def psql(server: Server, url: URL, script: str) -> None:
         timeout=60,
         check=False,
     )
-    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (finished.returncode, finished.stderr) == (0, ""), finished.stderr
 
 
 def fetch(url: URL, query: str) -> list[dict[str, Any]]:

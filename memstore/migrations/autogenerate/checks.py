@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import CheckConstraint
 
-from .internals import compiled, created_here, final_name, literal, quoted, type_bound
+from ..sql_text import literal, quoted
+from .internals import compiled, created_here, final_name, type_bound
 from .names import ServerNames
 from .operations import CreateCheck, DropCheck, RunStatements
 

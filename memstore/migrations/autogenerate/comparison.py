@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..sql_text import quoted_table
 from .expressions import Expressions
-from .internals import quoted_table
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext

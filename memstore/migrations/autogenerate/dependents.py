@@ -15,9 +15,9 @@ from alembic.operations import ops
 from sqlalchemy import text
 
 from ...models.security import declared_row_level_security
+from ..sql_text import literal, quoted, quoted_table
 from .comparison import qualified
 from .database import POLICIES, read_policy
-from .internals import literal, quoted, quoted_table
 from .operations import RunStatements
 from .row_security import create_policy, drop_policy
 

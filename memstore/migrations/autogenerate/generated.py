@@ -9,7 +9,8 @@ from alembic.operations import ops
 from alembic.util import PriorityDispatchResult
 from sqlalchemy import Computed
 
-from .internals import compiled, literal, quoted, quoted_table
+from ..sql_text import literal, quoted, quoted_table
+from .internals import compiled
 from .operations import RunStatements
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.schema import CreateIndex as CreateIndexStatement
 
-from .internals import DIALECT, final_name, quoted_table
+from ..sql_text import DIALECT, quoted_table
+from .internals import final_name
 from .operations import CreateIndex, DropIndex
 from .revisions import is_named_in_revisions
 from .sql import parse_create_index, parse_opclass

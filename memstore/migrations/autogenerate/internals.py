@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, Table
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
+
+from ..sql_text import DIALECT
 
 if TYPE_CHECKING:
     from alembic.autogenerate.api import AutogenContext
-    from sqlalchemy import CheckConstraint, Column, Dialect, Index
+    from sqlalchemy import CheckConstraint, Column, Index
     from sqlalchemy.sql.elements import ClauseElement
-
-# What the models say, as SQL for people and for the server alike: any other style would double each %.
-DIALECT: Dialect = postgresql.base.PGDialect(paramstyle="named")  # type: ignore[no-untyped-call]
 
 
 def final_name(item: CheckConstraint | Index) -> str | None:
@@ -55,23 +53,6 @@ def in_batch(context: AutogenContext) -> bool:
 def compiled(expression: ClauseElement) -> str:
     """Return an expression of the models as SQL, its columns without their table."""
     return str(expression.compile(dialect=DIALECT, compile_kwargs={"literal_binds": True, "include_table": False}))
-
-
-def quoted_table(schema: str | None, table: str) -> str:
-    """Return the name of a table as SQL takes it."""
-    quote = DIALECT.identifier_preparer.quote
-    return f"{quote(schema)}.{quote(table)}" if schema else str(quote(table))
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL takes it."""
-    return str(DIALECT.identifier_preparer.quote(name))
-
-
-def literal(value: str) -> str:
-    """Return a text as SQL takes it."""
-    doubled = value.replace("'", "''")
-    return f"'{doubled}'"
 
 
 def type_sql(column: Column[Any]) -> str:

@@ -9,8 +9,8 @@ from alembic.operations import MigrateOperation, Operations, ops
 from sqlalchemy import literal_column, text
 from sqlalchemy.sql.elements import conv
 
-from .internals import in_batch, literal, prefixes, quoted, quoted_table
-from .sql import escaped
+from ..sql_text import escaped, literal, quoted, quoted_table
+from .internals import in_batch, prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

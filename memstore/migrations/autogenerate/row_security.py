@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ...models.security import Policy, declared_row_level_security
-from .internals import literal, quoted, quoted_table
+from ..sql_text import literal, quoted, quoted_table
 from .operations import RunStatements
 
 if TYPE_CHECKING:

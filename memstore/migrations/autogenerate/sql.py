@@ -16,7 +16,6 @@ _MODIFIERS = re.compile(
     r"(?:\s*(?P<direction>ASC|DESC))?(?:\s*NULLS\s+(?P<nulls>FIRST|LAST))?\s*",
     re.IGNORECASE | re.DOTALL,
 )
-_BIND = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,6 @@ class IndexDefinition:
     nulls_not_distinct: bool
     parameters: tuple[tuple[str, str], ...]
     predicate: str | None
-
-
-def escaped(sql: str) -> str:
-    """Return SQL so that `sqlalchemy.text` takes no colon of it for a bind parameter."""
-    return _BIND.sub(r"\:", sql)
 
 
 def split_list(sql: str) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from alembic.operations import MigrateOperation, Operations
 
+from .indexes import ConcurrentIndexes
 from .isolation import TenantIsolation
 from .width import EmbeddingWidth
 
-_GROUPS: tuple[type[MigrateOperation], ...] = (EmbeddingWidth, TenantIsolation)
+_GROUPS: tuple[type[MigrateOperation], ...] = (ConcurrentIndexes, EmbeddingWidth, TenantIsolation)
 
 
 def register() -> None:
