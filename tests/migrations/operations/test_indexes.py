@@ -189,8 +189,6 @@ def test_a_busy_table_is_named_and_left_in_order(project: Project, migration: An
         project.migrate(create)
     pattern = r"no lock, 2 times. In the way: pid \d+ \(report, idle in transaction\)"
     refused = pytest.raises(MigrationError, match=pattern)
-        MigrationError, match=r"no lock, 2 times. In the way: pid \d+ \(report, idle in transaction\)"
-    )
     with project.transaction("SET application_name = 'report'", "INSERT INTO notes (author) VALUES ('me')"), refused:
         project.migrate(migration, IMPATIENT)
     blocked = [blocker for progress in project.progress for blocker in progress.blocked_by]
