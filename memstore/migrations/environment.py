@@ -20,6 +20,7 @@ from .lock import held_lock, migration_connection
 from .namespace import DROP_AT_BASE, create_schema, drop_schema_at_base
 from .own_schema import own_options
 from .plan import Plan
+from .progress import NowAndThen
 from .requirements import check_requirements
 from .retry import retrying
 from .session import migration_session
@@ -162,7 +163,9 @@ def _move(connection: Connection, command: Mapping[str, Any], run: Run, embeddin
             **run.options,
         )
         with explained(connection.engine.url):
-            retrying(context.run_migrations, connection, run.settings, lambda: plan.current)
+            retrying(
+                context.run_migrations, connection, run.settings, lambda: plan.current, run.on_progress or NowAndThen()
+            )
     except SchemaMismatchError as error:
         raise MigrationError(f"{plan.current}: the database is not as its revision says: {error.__cause__}") from error
     finally:

@@ -12,6 +12,7 @@ from ..database import driver_error
 from ..errors import MigrationError
 from ..models import SCHEMA
 from .pausing import is_busy, pauses, sleep
+from .progress import Blocker, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,22 +20,26 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from ..settings import Settings
+    from .progress import Reporter
 
 log = logging.getLogger("memstore.migrations")
 
 
 _BUSY = text("""
-    SELECT DISTINCT activity.pid, activity.application_name, activity.state, left(activity.query, 60) AS query
+    SELECT DISTINCT activity.pid, coalesce(activity.application_name, ''), coalesce(activity.state, 'unknown'),
+           left(activity.query, 60)
     FROM pg_locks AS lock
     JOIN pg_class AS class ON class.oid = lock.relation
     JOIN pg_stat_activity AS activity USING (pid)
     WHERE lock.granted AND activity.pid <> pg_backend_pid() AND activity.datname = current_database()
       AND class.relnamespace = to_regnamespace(:schema)
-    ORDER BY activity.pid LIMIT 5
+    ORDER BY 1 LIMIT 5
 """)
 
 
-def retrying(attempt: Callable[[], None], connection: Connection, settings: Settings, doing: Callable[[], str]) -> None:
+def retrying(
+    attempt: Callable[[], None], connection: Connection, settings: Settings, doing: Callable[[], str], report: Reporter
+) -> None:
     """Call `attempt` until it gets its table locks, at most `settings.lock_retries` times more, with growing pauses.
 
     Raises:
@@ -53,19 +58,22 @@ def retrying(attempt: Callable[[], None], connection: Connection, settings: Sett
             if pause is None:
                 raise MigrationError(_gave_up(connection, settings, doing())) from error
             log.warning("%s: %s; trying again in %.2f s", doing(), driver_error(error), pause)
+            report(Progress("migration", doing(), "busy, trying again", blocked_by=_blockers(connection)))
             sleep(connection, pause)
         else:
             return
 
 
 def _gave_up(connection: Connection, settings: Settings, step: str) -> str:
-    rows = connection.execute(_BUSY, {"schema": SCHEMA}).all()
-    connection.rollback()
-    busy = "; ".join(
-        f"pid {pid} ({application or 'no name'}, {state}): {query}" for pid, application, state, query in rows
-    )
+    busy = "; ".join(map(str, _blockers(connection)))
     return (
         f"{step}: no lock within {settings.lock_timeout_ms} ms, {settings.lock_retries + 1} times. "
         f"Tables are in use by {busy or 'sessions that have ended by now'}. "
         "End those, or raise MEMSTORE_LOCK_TIMEOUT_MS, and run the command again"
     )
+
+
+def _blockers(connection: Connection) -> tuple[Blocker, ...]:
+    rows = connection.execute(_BUSY, {"schema": SCHEMA}).all()
+    connection.rollback()
+    return tuple(Blocker(*row) for row in rows)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from .ledger import Step
+    from .progress import Reporter
 
 APPLICATION_NAME = "memstore db"
 
@@ -45,6 +46,7 @@ async def upgrade(
     *,
     settings: Settings | None = None,
     embedding_dim: int | None = None,
+    on_progress: Reporter | None = None,
 ) -> MigrationResult:
     """Bring a database up to the revision `to`.
 
@@ -58,6 +60,8 @@ async def upgrade(
         settings: lock timeouts, retries and waiting; those of the environment when None.
         embedding_dim: width of embeddings for a database that has none yet, in dimensions. When None, that of the
             settings; when they have none either, 1024.
+        on_progress: called with a `Progress` now and then while something takes long, also from another thread; when
+            None, a line is logged every ten seconds.
 
     Raises:
         RequirementError: the server or pgvector is too old; nothing was changed.
@@ -66,18 +70,22 @@ async def upgrade(
         MigrationError: unknown revision, a table that stayed busy, a connection in AUTOCOMMIT or with a failed
             transaction, or a database that its host migrates (`host_options`); steps committed until then stay.
     """
-    return await _run(command.upgrade, target, to, settings, embedding_dim)
+    return await _run(command.upgrade, target, to, settings, embedding_dim, on_progress)
 
 
 async def downgrade(
-    target: AsyncEngine | AsyncConnection | URL | str, to: str, *, settings: Settings | None = None
+    target: AsyncEngine | AsyncConnection | URL | str,
+    to: str,
+    *,
+    settings: Settings | None = None,
+    on_progress: Reporter | None = None,
 ) -> MigrationResult:
     """Take a database down to the revision `to`; `base` leaves nothing of memstore but the extension `vector`.
 
     Raises:
         RequirementError, MigrationLockError, MigrationError: as for `upgrade`.
     """
-    return await _run(command.downgrade, target, to, settings, None)
+    return await _run(command.downgrade, target, to, settings, None, on_progress)
 
 
 def render_sql(start: str = "base", end: str = "head", *, embedding_dim: int | None = None) -> str:
@@ -143,9 +151,11 @@ async def _run(
     to: str,
     settings: Settings | None,
     embedding_dim: int | None,
+    on_progress: Reporter | None,
 ) -> MigrationResult:
     settings = settings or settings_beside_a_host()
-    run = Run(settings, embedding_dim=settings.embedding_dim if embedding_dim is None else embedding_dim)
+    width = settings.embedding_dim if embedding_dim is None else embedding_dim
+    run = Run(settings, embedding_dim=width, on_progress=on_progress)
     if isinstance(target, AsyncConnection):
         return await target.run_sync(run_within, step, to, run)
     async with (

@@ -16,11 +16,18 @@ if TYPE_CHECKING:
 
 _FACTS = text("""
     SELECT current_setting('lock_timeout') AS lock_timeout, current_setting('search_path') AS search_path,
-           current_schemas(false)::text[] AS schemas,
+           current_schemas(false)::text[] AS schemas, current_setting('client_connection_check_interval') AS alive,
+           version() ~* 'linux|darwin|bsd' AS can_check_alive,
            (SELECT nspname::text FROM pg_extension JOIN pg_namespace AS n ON n.oid = extnamespace
             WHERE extname = 'vector') AS vector
 """)
-_SET = text("SELECT set_config('lock_timeout', :lock_timeout, :local), set_config('search_path', :search_path, :local)")
+_SET = text("""
+    SELECT set_config('lock_timeout', :lock_timeout, :local), set_config('search_path', :search_path, :local),
+           set_config('client_connection_check_interval', :alive, :local)
+""")
+
+# How often the server looks whether the runner still lives: a killed one would hold its locks until its statement ends.
+CHECK_ALIVE = "1s"
 
 
 class MigrationSettings:
@@ -36,13 +43,14 @@ class MigrationSettings:
         facts = connection.execute(_FACTS).one()
         self._connection = connection
         self._local = local
-        self._before = {"lock_timeout": facts.lock_timeout, "search_path": facts.search_path}
+        self._before = {"lock_timeout": facts.lock_timeout, "search_path": facts.search_path, "alive": facts.alive}
         self.schemas = [schema for schema in facts.schemas if schema != SCHEMA] or ["public"]
         if facts.vector is not None and facts.vector not in self.schemas:
             self.schemas.append(facts.vector)
         quote = connection.dialect.identifier_preparer.quote
         search_path = ", ".join(str(quote(each)) for each in self.schemas)
-        self._set({"lock_timeout": f"{lock_timeout_ms}ms", "search_path": search_path})
+        alive = CHECK_ALIVE if facts.can_check_alive else facts.alive
+        self._set({"lock_timeout": f"{lock_timeout_ms}ms", "search_path": search_path, "alive": alive})
 
     def restore(self) -> None:
         """Put the connection back to how it was. A rollback of the transaction does the same."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import text
 
+from ..session import CHECK_ALIVE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -14,8 +16,11 @@ if TYPE_CHECKING:
 
     from ...settings import Settings
 
-# transaction_timeout came with PostgreSQL 17.
-_NOW = text("SELECT name, current_setting(name) AS value FROM pg_settings WHERE name = ANY (:names)")
+# transaction_timeout came with PostgreSQL 17, and whether a client lives can be seen where the operating system tells.
+_NOW = text("""
+    SELECT name, current_setting(name) AS value FROM pg_settings
+    WHERE name = ANY (:names) AND (name <> 'client_connection_check_interval' OR version() ~* 'linux|darwin|bsd')
+""")
 _SET = text("SELECT set_config(:name, :value, false)")
 
 
@@ -23,6 +28,7 @@ _SET = text("SELECT set_config(:name, :value, false)")
 def build_session(connection: Connection, settings: Settings) -> Iterator[None]:
     """Set up a connection in AUTOCOMMIT for statements that take their time, and put it back in the end."""
     wanted = {
+        "client_connection_check_interval": CHECK_ALIVE,
         "lock_timeout": f"{settings.concurrent_lock_timeout_ms}ms",
         "statement_timeout": "0",
         "transaction_timeout": "0",
