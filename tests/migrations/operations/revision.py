@@ -37,7 +37,9 @@ class Project:
         with self.engine.connect() as connection:
             self.migrate_on(connection, body, settings, **options)
 
-    def migrate_on(self, connection: Connection, body: Body, settings: Settings | None = None, **options: Any) -> None:
+    def migrate_on(
+        self, connection: Connection, /, body: Body, settings: Settings | None = None, **options: Any
+    ) -> None:
         opts = {"transaction_per_migration": True, "memstore_progress": self.progress.append, **options}
         if settings is not None:
             opts["memstore_settings"] = settings
