@@ -5,7 +5,7 @@ LOWEST := .venv-lowest/bin
 PYTEST_FLAGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest lint format docs catalog soak bench build clean
+.PHONY: help setup demo test test-lowest lint format docs catalog seal soak bench build clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ docs: .venv/installed ## Draw the schema in docs/schema.md
 
 catalog: .venv/installed ## Describe in alembic/catalog/ what each revision does to the schema
 	$(BIN)/python -m memstore.migrations.catalog
+
+seal: .venv/installed ## Append the revisions that are released to alembic/versions.sum
+	$(BIN)/python -m memstore.migrations.sums
 
 soak: .venv/installed ## Run the long trials: kills and races at full count
 	$(BIN)/pytest -m soak $(PYTEST_FLAGS)

@@ -10,8 +10,11 @@ Refused: (what else was thought of, and why not.)
 #
 # On a live database:
 # - one statement for each op.execute: asyncpg takes no more;
-# - an index on a table with rows is built CONCURRENTLY, in `with op.get_context().autocommit_block():`;
-# - NOT NULL and foreign keys on a table with rows are added NOT VALID first and validated after;
+# - an index on a table in use is built by op.create_index_concurrently, changed by op.swap_index_concurrently;
+# - NOT NULL, foreign keys, CHECKs and UNIQUE on one come by op.set_not_null_safely, op.add_foreign_key_safely, ...;
+# - these commit, and can be run again after a kill: in one revision nothing else comes before them, and what is better
+#   done before goes into a revision before; `memstore db revision --autogenerate` writes them so;
+# - rows are changed by op.backfill, functions, views, triggers and policies by op.replace_function, ...;
 # - a tenant-owned table has tenant_id, the key (tenant_id, id), composite foreign keys, a CHECK for each range, and
 #   `op.enable_tenant_isolation(table)`; one with updated_at has the trigger `touch`;
 # - the width of embeddings is never changed in place;
@@ -28,6 +31,10 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
+# reversible: no row is lost on the way down. reversible_with_archive: downgrade() has op.archive_table or
+# op.archive_column before each drop, upgrade() ends with op.restore_table or op.restore_column. irreversible: there is
+# no way back, and irreversible_because = "..." says why.
+level = ${repr("reversible_with_archive" if "op.archive_" in (upgrades or "") + (downgrades or "") else "reversible")}
 
 
 def upgrade() -> None:

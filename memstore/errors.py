@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .migrations.catalog import Difference
+    from .migrations.sums import Finding
 
 
 class MemstoreError(Exception):
@@ -107,6 +108,19 @@ class SchemaDriftError(MemstoreError):
         if len(self.differences) > len(lines):
             lines.append(f"  and {len(self.differences) - len(lines)} more")
         super().__init__("\n".join([summary, *lines]))
+
+
+class TamperError(MemstoreError):
+    """A released revision, or the file that seals it, is not what it was, and nobody has accepted that.
+
+    `findings` holds a `memstore.migrations.Finding` for each, with what to do; none where versions.sum is unreadable.
+    """
+
+    code = "tampered"
+
+    def __init__(self, summary: str, findings: Sequence[Finding] = ()) -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n".join([summary, *(f"  {each}" for each in self.findings)]))
 
 
 class UnknownTenantError(MemstoreError):

@@ -27,6 +27,7 @@ RIGHTS: dict[str, set[str]] = {
     "alembic_version": {"SELECT"},
     "settings": {"SELECT"},
     "migration_ledger": set(),
+    "migration_repairs": set(),
     "tenants": {"SELECT", "INSERT", "UPDATE"},
     "embedding_models": {"SELECT", "INSERT"},
     "memory_access_log": {"SELECT", "INSERT"},

@@ -16,6 +16,7 @@ revision = "0002_tenants_users"
 down_revision = "0001_foundation"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 UUID_DEFAULT = sa.text("gen_random_uuid()")
@@ -108,9 +109,13 @@ def upgrade() -> None:
         "WHEN (NEW.tenant_id IS NULL OR NEW.tenant_id = NEW.id) "
         "EXECUTE FUNCTION memstore.provision_personal_tenant()"
     )
+    for table in ("tenants", "users"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("users", "tenants"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("users", schema="memstore")
     op.execute("DROP FUNCTION memstore.provision_personal_tenant()")
     op.drop_table("tenants", schema="memstore")

@@ -16,6 +16,7 @@ revision = "0003_agents_sessions"
 down_revision = "0002_tenants_users"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 CURRENT_TENANT = sa.text("memstore.current_tenant()")
@@ -140,8 +141,12 @@ def upgrade() -> None:
             "WHEN (OLD.* IS DISTINCT FROM NEW.*) EXECUTE FUNCTION memstore.touch()"
         )
         op.enable_tenant_isolation(table)
+    for table in ("agents", "sessions"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("sessions", "agents"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("sessions", schema="memstore")
     op.drop_table("agents", schema="memstore")

@@ -17,6 +17,7 @@ revision = "0004_memory_nodes"
 down_revision = "0003_agents_sessions"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 FALSE = sa.text("false")
@@ -275,9 +276,11 @@ def _create_indexes() -> None:
         postgresql_include=["embedding_bits", "expiry"],
         postgresql_where="deleted_at IS NULL",
     )
+    op.restore_table("memory_nodes", schema="memstore")
 
 
 def downgrade() -> None:
     op.execute("DROP TRIGGER release_keys ON memstore.agents")
     op.execute("DROP FUNCTION memstore.release_keys()")
+    op.archive_table("memory_nodes", schema="memstore")
     op.drop_table("memory_nodes", schema="memstore")

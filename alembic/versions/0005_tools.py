@@ -15,6 +15,7 @@ revision = "0005_tools"
 down_revision = "0004_memory_nodes"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 CURRENT_TENANT = sa.text("memstore.current_tenant()")
@@ -140,8 +141,12 @@ def upgrade() -> None:
     )
     for table in ("tools", "agent_tools"):
         op.enable_tenant_isolation(table)
+    for table in ("tools", "agent_tools"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("agent_tools", "tools"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("agent_tools", schema="memstore")
     op.drop_table("tools", schema="memstore")

@@ -17,6 +17,7 @@ revision = "0006_episodes"
 down_revision = "0005_tools"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 FALSE = sa.text("false")
@@ -207,9 +208,13 @@ def upgrade() -> None:
     )
     for table in ("episodic_memories", "episode_nodes", "memory_relationships"):
         op.enable_tenant_isolation(table)
+    for table in ("episodic_memories", "episode_nodes", "memory_relationships"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("memory_relationships", "episode_nodes", "episodic_memories"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("memory_relationships", schema="memstore")
     op.drop_table("episode_nodes", schema="memstore")
     op.drop_table("episodic_memories", schema="memstore")

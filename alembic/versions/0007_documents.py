@@ -15,6 +15,7 @@ revision = "0007_documents"
 down_revision = "0006_episodes"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 CURRENT_TENANT = sa.text("memstore.current_tenant()")
@@ -83,8 +84,12 @@ def upgrade() -> None:
     )
     for table in ("documents", "document_chunks"):
         op.enable_tenant_isolation(table)
+    for table in ("documents", "document_chunks"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("document_chunks", "documents"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("document_chunks", schema="memstore")
     op.drop_table("documents", schema="memstore")

@@ -18,6 +18,7 @@ revision = "0008_embeddings"
 down_revision = "0007_documents"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 CURRENT_TENANT = sa.text("memstore.current_tenant()")
@@ -123,8 +124,12 @@ def upgrade() -> None:
         f"WHEN (({before}) IS DISTINCT FROM ({after}) OR {OTHER_EMBEDDING}) EXECUTE FUNCTION memstore.touch()"
     )
     op.enable_tenant_isolation("embeddings")
+    for table in ("embedding_models", "embeddings"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("embeddings", "embedding_models"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("embeddings", schema="memstore")
     op.drop_table("embedding_models", schema="memstore")

@@ -17,6 +17,7 @@ revision = "0009_embedding_functions"
 down_revision = "0008_embeddings"
 branch_labels = None
 depends_on = None
+level = "reversible"
 
 CHECK_EMBEDDING_WIDTH = """
 CREATE FUNCTION memstore.check_embedding_width(model text, width integer) RETURNS void

@@ -17,6 +17,7 @@ revision = "0010_activities_metrics"
 down_revision = "0009_embedding_functions"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 CURRENT_TENANT = sa.text("memstore.current_tenant()")
@@ -141,8 +142,12 @@ def upgrade() -> None:
     op.create_index("ix_metrics_timestamp", "metrics", ["timestamp"], schema="memstore", postgresql_using="brin")
     for table in ("activities", "metrics"):
         op.enable_tenant_isolation(table)
+    for table in ("activities", "metrics"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("metrics", "activities"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("metrics", schema="memstore")
     op.drop_table("activities", schema="memstore")

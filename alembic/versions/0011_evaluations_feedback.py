@@ -16,6 +16,7 @@ revision = "0011_evaluations_feedback"
 down_revision = "0010_activities_metrics"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 FALSE = sa.text("false")
@@ -184,9 +185,13 @@ def upgrade() -> None:
         "COMMENT ON VIEW memstore.recent_feedback_summary IS "
         "'feedback of the last 7 days, counted by agent, type and severity'"
     )
+    for table in ("evaluations", "feedback"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("feedback", "evaluations"):
+        op.archive_table(table, schema="memstore")
     op.execute("DROP VIEW memstore.recent_feedback_summary")
     op.drop_table("feedback", schema="memstore")
     op.drop_table("evaluations", schema="memstore")

@@ -16,6 +16,7 @@ revision = "0012_audit"
 down_revision = "0011_evaluations_feedback"
 branch_labels = None
 depends_on = None
+level = "reversible_with_archive"
 
 NOW = sa.text("now()")
 CURRENT_TENANT = sa.text("memstore.current_tenant()")
@@ -100,8 +101,12 @@ def upgrade() -> None:
     )
     for table in ("memory_access_log", "search_metrics"):
         op.enable_tenant_isolation(table)
+    for table in ("memory_access_log", "search_metrics"):
+        op.restore_table(table, schema="memstore")
 
 
 def downgrade() -> None:
+    for table in ("search_metrics", "memory_access_log"):
+        op.archive_table(table, schema="memstore")
     op.drop_table("search_metrics", schema="memstore")
     op.drop_table("memory_access_log", schema="memstore")

@@ -14,6 +14,7 @@ revision = "0013_decay"
 down_revision = "0012_audit"
 branch_labels = None
 depends_on = None
+level = "reversible"
 
 # Total: greatest and least pass over NULL, and take NaN for the largest number. exp() underflows from -745 on.
 # memstore.store.decay_score is the same in Python.

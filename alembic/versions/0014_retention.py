@@ -16,6 +16,7 @@ revision = "0014_retention"
 down_revision = "0013_decay"
 branch_labels = None
 depends_on = None
+level = "reversible"
 
 CHECK_RETENTION = """
 CREATE FUNCTION memstore.check_retention(older_than interval, batch integer) RETURNS void

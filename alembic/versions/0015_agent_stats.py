@@ -13,6 +13,7 @@ revision = "0015_agent_stats"
 down_revision = "0014_retention"
 branch_labels = None
 depends_on = None
+level = "reversible"
 
 AGENT_STATS = """
 CREATE VIEW memstore.agent_stats WITH (security_invoker = true) AS

@@ -75,6 +75,12 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False, indent=2) + "\n")
 
 
+def print_json_line(**fields: object) -> None:
+    """Print an event as one line of JSON, at once."""
+    sys.stdout.write(json.dumps(fields, default=_plain, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
 def _plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}

@@ -12,40 +12,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import migrations
-from ..migrations import MigrationResult, MigrationStatus
+from ..migrations import MigrationStatus
 from ..settings import Settings
-from . import drift, revising
+from . import drift, evidence, linting, moving, revising
 from .common import DimOption, JsonOption, database, out, print_json
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
+app.command()(moving.upgrade)
+app.command()(moving.downgrade)
 app.command()(drift.check)
 app.command()(drift.adopt)
+app.command()(evidence.verify)
+app.command()(evidence.repair)
 app.command()(revising.revision)
-
-Revision = Annotated[str, typer.Argument(help="A revision, such as 0004_memory_nodes, or head or base.")]
-
-
-@app.command()
-def upgrade(revision: Revision = "head", embedding_dim: DimOption = None, as_json: JsonOption = False) -> None:
-    """Bring the database up to a revision. Safe while it is used, and by several runners at once."""
-
-    async def run() -> MigrationResult:
-        async with database() as (engine, settings):
-            dim = embedding_dim if embedding_dim is not None else settings.embedding_dim
-            return await migrations.upgrade(engine, revision, settings=settings, embedding_dim=dim)
-
-    _print_result(asyncio.run(run()), as_json)
-
-
-@app.command()
-def downgrade(revision: Revision, as_json: JsonOption = False) -> None:
-    """Take the database down to a revision. `base` removes memstore and what it holds."""
-
-    async def run() -> MigrationResult:
-        async with database() as (engine, settings):
-            return await migrations.downgrade(engine, revision, settings=settings)
-
-    _print_result(asyncio.run(run()), as_json)
+app.command()(linting.lint)
 
 
 @app.command()
@@ -99,13 +79,3 @@ def grant(role: Annotated[str, typer.Argument(help="The role that the applicatio
 
     for statement in asyncio.run(run()):
         out.print(escape(statement))
-
-
-def _print_result(result: MigrationResult, as_json: bool) -> None:
-    if as_json:
-        print_json(result)
-        return
-    for step in result.steps:
-        out.print(f"{step.direction:9}  {step.revision:32}  {step.duration_ms:>6} ms")
-    if not result.steps:
-        out.print("nothing to do")

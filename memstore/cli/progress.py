@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,7 +11,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as ProgressBar
 
 from ..migrations.progress import NowAndThen
-from .common import err
+from .common import err, print_json_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +65,4 @@ def _how_far(progress: Progress) -> str:
 
 
 def _print_line(progress: Progress) -> None:
-    fields = {"event": "progress", **dataclasses.asdict(progress), "percent": progress.percent}
-    sys.stdout.write(json.dumps(fields, ensure_ascii=False) + "\n")
-    sys.stdout.flush()
+    print_json_line(event="progress", **dataclasses.asdict(progress), percent=progress.percent)

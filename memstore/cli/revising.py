@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ..migrations.scaffold import NewRevision, new_revision
+from ..migrations.scaffold import NewRevision, generate_revisions, new_revision
 from .common import JsonOption, database, out, print_json
 
 
@@ -21,19 +21,23 @@ def revision(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Begin a revision of memstore itself: the next id, its file, and its test. Needs a checkout."""
+    """Begin a revision of memstore itself: the next id, its file, and its test. Needs a checkout.
+
+    What is generated are several where some operations commit and others share a transaction.
+    """
     if autogenerate and replace is not None:
         raise typer.BadParameter("found --autogenerate and --replace, needed: at most one of them")
 
-    async def run() -> NewRevision:
+    async def run() -> tuple[NewRevision, ...]:
         if not autogenerate:
-            return await new_revision(message, replace=replace)
+            return (await new_revision(message, replace=replace),)
         async with database() as (engine, _):
-            return await new_revision(message, autogenerate_from=engine)
+            return await generate_revisions(message, engine)
 
     begun = asyncio.run(run())
     if as_json:
         print_json(begun)
         return
-    out.print(f"{begun.path}\n{begun.test_path}", markup=False)
-    out.print("next: write both, then `make catalog` to describe what it does to the schema, and `make test`")
+    for each in begun:
+        out.print(f"{each.path}\n{each.test_path}", markup=False)
+    out.print("next: write them, then `make catalog` to describe what it does to the schema, and `make test`")

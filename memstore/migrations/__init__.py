@@ -3,21 +3,34 @@
 from .adopt import adopt
 from .catalog import Catalog, Difference, compare_catalogs, read_catalog
 from .check import SchemaCheck, check
+from .downgrade_plan import DowngradePlan, Fate, PlannedStep, RowsAtStake, plan_downgrade
 from .grants import grant
 from .host import host_options, include_name
 from .ledger import AppliedStep, Step
+from .levels import Level
 from .nested import downgrade_to, upgrade_to
+from .operations.archive import MovedRows
 from .runner import MigrationResult, downgrade, render_sql, upgrade
 from .status import MigrationStatus, status, verify_schema
+from .sums import Acceptance, Finding, Verification, repair, verify
 
 __all__ = [
+    "Acceptance",
     "AppliedStep",
     "Catalog",
     "Difference",
+    "DowngradePlan",
+    "Fate",
+    "Finding",
+    "Level",
     "MigrationResult",
     "MigrationStatus",
+    "MovedRows",
+    "PlannedStep",
+    "RowsAtStake",
     "SchemaCheck",
     "Step",
+    "Verification",
     "adopt",
     "check",
     "compare_catalogs",
@@ -26,10 +39,13 @@ __all__ = [
     "grant",
     "host_options",
     "include_name",
+    "plan_downgrade",
     "read_catalog",
     "render_sql",
+    "repair",
     "status",
     "upgrade",
     "upgrade_to",
+    "verify",
     "verify_schema",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from logging.config import fileConfig
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from alembic import context
@@ -24,6 +25,7 @@ from .progress import NowAndThen
 from .requirements import check_requirements
 from .retry import retrying
 from .session import migration_session
+from .sums import check_evidence
 from .transaction import callers_transaction
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 
@@ -138,6 +140,8 @@ def _migrate(connection: Connection, command: Mapping[str, Any], run: Run) -> No
     with migration_session(connection, run.settings.lock_timeout_ms):
         if _moves(command):
             check_authority(connection)
+            if "purge" not in command:  # as only `stamp` has it, which runs no revision
+                check_evidence(connection, Path(context.script.dir))
             connection.commit()
             with held_lock(connection):
                 _move(connection, command, run, embedding_dim)
@@ -160,6 +164,7 @@ def _move(connection: Connection, command: Mapping[str, Any], run: Run, embeddin
             fn=plan,
             on_version_apply=plan.record,
             **_OPTIONS,
+            memstore_moved=plan.moved,
             **run.options,
         )
         with explained(connection.engine.url):
@@ -189,6 +194,7 @@ def _migrate_within(connection: Connection, command: Mapping[str, Any], run: Run
             fn=plan,
             on_version_apply=plan.record,
             **_OPTIONS,
+            memstore_moved=plan.moved,
             **run.options,
         )
         context.run_migrations()
@@ -208,6 +214,7 @@ def _render(command: Mapping[str, Any], run: Run) -> None:
         fn=plan,
         on_version_apply=plan.record,
         **(_OPTIONS | {"transaction_per_migration": not run.callers_transaction}),
+        **run.options,
     )
     if from_base:
         context.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

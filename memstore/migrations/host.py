@@ -12,18 +12,20 @@ from ..settings import Settings, parse_embedding_dim, settings_beside_a_host
 from .command_error import as_command_error
 from .environment import command_options
 from .host_plan import HostPlan
+from .operations.archive_sql import ARCHIVE_SCHEMA
 from .scripts import revisions, version_location
+from .sums import check_chain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def include_name(name: str | None, kind: str, _parent_names: Mapping[str, str | None]) -> bool:
-    """Leave memstore's schema to memstore: for `context.configure(include_schemas=True, include_name=...)` of a host.
+    """Leave memstore's schemas to memstore: for `context.configure(include_schemas=True, include_name=...)` of a host.
 
     Without `include_schemas` Alembic does not look there anyway. To be joined with a rule of the host's own by `and`.
     """
-    return kind != "schema" or name != SCHEMA
+    return kind != "schema" or name not in (SCHEMA, ARCHIVE_SCHEMA)
 
 
 def host_options(*, embedding_dim: int | None = None, settings: Settings | None = None) -> dict[str, Any]:
@@ -45,6 +47,8 @@ def host_options(*, embedding_dim: int | None = None, settings: Settings | None 
     command = command_options()
     if "fn" not in command:  # a command that only reads files
         return {}
+    with as_command_error():
+        check_chain()
     _check_version_locations()
     settings = settings or settings_beside_a_host()
     asked = context.get_x_argument(as_dictionary=True).get("embedding_dim")

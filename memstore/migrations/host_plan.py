@@ -13,11 +13,13 @@ from .authority import hand_over, take_back
 from .command_error import as_command_error
 from .host_refusals import check_consent, check_in_step, check_not_overtaken, check_stamp
 from .host_steps import heads_after_stamps, is_first, is_ours, newest_of_ours
+from .levels import check_steps
 from .lock import lock_transaction
 from .namespace import DROP_AT_BASE, VERSION_TABLE, create_schema, drop_schema_at_base, has_version_table
 from .requirements import check_requirements
 from .session import MigrationSettings
 from .status import current_revision
+from .sums import check_evidence
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ class HostPlan:
         ours = [step for step in steps if is_ours(step.info)]
         self._current = newest_of_ours(migration_context, heads)
         with as_command_error():
+            check_steps(steps)
             if ours:
                 check_consent(ours, migration_context)
                 self._prepare_run(migration_context, upward=any(step.is_upgrade for step in ours))
@@ -100,6 +103,7 @@ class HostPlan:
             migration_context.opts["embedding_dim"] = width
             return
         check_requirements(connection)
+        check_evidence(connection)
         check_in_step(current_revision(connection), self._current, migration_context)
         asked = self._embedding_dim if upward else None
         migration_context.opts["embedding_dim"] = resolve_embedding_dim(connection, asked)

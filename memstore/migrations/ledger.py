@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext, MigrationInfo
     from sqlalchemy import ColumnClause, Connection
 
+    from .operations.archive import MovedRows
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step that a run took: `duration_ms` is None where it was only rendered as SQL."""
+    """One step that a run took: `duration_ms` is None where it was only rendered as SQL.
+
+    moved: the rows that it archived or restored.
+    """
 
     revision: str
     direction: MigrationDirection
     duration_ms: int | None
+    moved: tuple[MovedRows, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

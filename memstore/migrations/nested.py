@@ -15,6 +15,7 @@ from .lock import process_lock
 from .proxies import run_under_way
 from .runner import MigrationResult, full_id, place, rendered, run_within
 from .status import check_known, current_revision
+from .sums import check_evidence
 from .transaction import check_transaction
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def downgrade_to(
     start: str | None = None,
     settings: Settings | None = None,
 ) -> MigrationResult:
-    """Take memstore down to `revision` in the transaction of `connection`; `base` removes it and all that it holds.
+    """Take memstore down to `revision` in the transaction of `connection`; `base` removes it.
+
+    What it holds goes to the schema memstore_archive, and comes back with the next upgrade.
 
     For `downgrade()` of a host's revision, in which it is refused unless Alembic was called with
     `-x memstore=downgrade`: a host's `alembic downgrade base` is not meant for the memories. There, a database that is
@@ -93,19 +96,20 @@ def _go(
             f"Pass a connection: {direction}_to({revision!r}, connection)"
         )
     with as_command_error():
-        return _go_within(outer, direction, step, full_id(revision), start, run)
+        return _go_within(outer, direction, step, revision, start, run)
 
 
 def _go_within(
     outer: MigrationContext, direction: str, step: Callable[..., None], revision: str, start: str | None, run: Run
 ) -> MigrationResult:
-    """Go to `revision`, an id in full or `base`, in the run of the host, or write the SQL of that into the host's."""
+    """Go to `revision` in the run of the host, or write the SQL of that into the host's."""
     connection = None if outer.as_sql else outer.connection
     if connection is not None:
         check_transaction(
             connection,
             otherwise=f"Call {direction}_to() outside of autocommit_block(), on a connection with a transaction",
         )
+        check_evidence(connection)  # first: what else looks at a revision runs its file
         check_known(connection)
         at = current_revision(connection)
     elif start is not None:
@@ -115,6 +119,7 @@ def _go_within(
             "there is no database to ask where memstore is, since SQL is rendered. "
             f"Say what it is before this: {direction}_to({revision!r}, start='base'), or the revision it was taken to"
         )
+    revision = full_id(revision)
     way = place(revision) - place(at)
     if direction == "downgrade":
         if way >= 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..models import SCHEMA
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Column
     from sqlalchemy.types import TypeEngine
-
-_AUTOMATIC_ID = re.compile(r"[0-9a-f]{12}")
 
 
 def own_options(embedding_dim: int) -> dict[str, Any]:
@@ -46,7 +44,7 @@ def own_options(embedding_dim: int) -> dict[str, Any]:
         "compare_type": compare_type,
         "compare_server_default": True,
         "render_item": render_item,
-        "process_revision_directives": number_revision,
+        "process_revision_directives": write_revisions,
     }
 
 
@@ -67,8 +65,17 @@ def render_item(kind: str, item: object, context: AutogenContext) -> str | Liter
     return autogenerate.render_item(kind, item, context)
 
 
-def number_revision(_context: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
-    """Give a new revision the next number and its message as id, unless an id was asked for."""
-    for script in directives:
-        if script.rev_id is not None and _AUTOMATIC_ID.fullmatch(script.rev_id):
-            script.rev_id = next_revision_id(script.message or "revision")
+def write_revisions(context: MigrationContext, revision: object, directives: list[MigrationScript]) -> None:
+    """Write safe operations, archive what is dropped, and number the revisions unless an id was asked for."""
+    if not directives:
+        return
+    (script,) = directives
+    message = script.message or "revision"
+    numbered = autogenerate.has_automatic_id(script) or script.rev_id == next_revision_id(message)
+    autogenerate.write_safely(context, revision, directives, archive=True)
+    if not numbered:
+        return
+    for number, each in enumerate(directives):
+        each.rev_id = next_revision_id(each.message or message, after=number)
+    for one, other in pairwise(directives):
+        other.head = str(one.rev_id)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from . import ledger
+from .levels import check_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
+
+    from .operations.archive import MovedRows
 
 
 class Plan:
@@ -18,6 +22,7 @@ class Plan:
 
     def __init__(self, resolve: Callable[..., Iterable[MigrationStep]], taken: list[ledger.Step]) -> None:
         self.heads: set[str] = set()
+        self.moved: list[MovedRows] = []  # by the step under way
         self._resolve = resolve
         self._taken = taken
         self._todo: list[MigrationStep] | None = None
@@ -29,11 +34,14 @@ class Plan:
         return self._todo[0].short_log if self._todo else "nothing"
 
     def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[MigrationStep]:
-        """Yield what is left to do; Alembic asks for this at each attempt."""
+        """Yield what is left to do, after a look at all of it; Alembic asks for this at each attempt."""
         if self._todo is None:
-            self._todo = list(self._resolve(heads, migration_context))
+            steps = list(self._resolve(heads, migration_context))
+            check_steps(steps)
+            self._todo = steps
         while self._todo:
             self._started = monotonic()
+            self.moved.clear()  # an attempt that failed has moved nothing
             yield self._todo[0]
             del self._todo[0]  # its transaction is committed by now, and not before
 
@@ -46,5 +54,5 @@ class Plan:
     ) -> None:
         """Write the step that was just taken to the ledger; Alembic calls this before it commits."""
         duration = None if ctx.as_sql else round((monotonic() - self._started) * 1000)
-        self._taken.append(ledger.record(ctx, step, heads, duration))
+        self._taken.append(replace(ledger.record(ctx, step, heads, duration), moved=tuple(self.moved)))
         self.heads = set(heads)

@@ -18,6 +18,7 @@ from .lock import migration_connection, process_lock, process_lock_for
 from .proxies import kept_proxies
 from .scripts import make_config, revisions
 from .status import check_known
+from .sums import check_evidence
 from .transaction import check_transaction
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ async def downgrade(
     settings: Settings | None = None,
     on_progress: Reporter | None = None,
 ) -> MigrationResult:
-    """Take a database down to the revision `to`; `base` leaves nothing of memstore but the extension `vector`.
+    """Take a database down to the revision `to`, without asking; see `plan_downgrade` for what goes.
+
+    `base` leaves nothing of memstore but the extension `vector`, and in the schema `memstore_archive` the rows that
+    there were, which the next upgrade brings back.
 
     Raises:
         RequirementError, MigrationLockError, MigrationError: as for `upgrade`.
@@ -140,6 +144,7 @@ def run_within(connection: Connection, step: Callable[..., None], to: str, run: 
     run.callers_transaction = True
     check_transaction(connection)
     with process_lock_for(connection, run.settings.migration_wait_s), explained(connection.engine.url):
+        check_evidence(connection)
         check_known(connection)
         _command(connection, step, to, run)
     return MigrationResult(tuple(run.steps))
@@ -163,6 +168,7 @@ async def _run(
         migration_connection(engine, run.settings) as connection,
     ):
         with explained(engine.url):
+            await connection.run_sync(check_evidence)  # first: what else looks at a revision runs its file
             await connection.run_sync(check_known)
             await connection.rollback()
             await connection.run_sync(_command, step, to, run)

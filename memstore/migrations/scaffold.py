@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from argparse import Namespace
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic import command
@@ -14,14 +15,12 @@ from ..database import connecting, explained, open_connection
 from ..errors import MigrationError
 from ..settings import Settings
 from .catalog import shipped_catalog
-from .catalog.statements import create, drop
+from .catalog.statements import create
 from .environment import Run
 from .revision_ids import next_revision_id
 from .scripts import head, make_config, script_location
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from alembic.config import Config
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
@@ -51,22 +50,19 @@ async def test_rows_stay_on_the_way_up_down_and_up(empty_engine: AsyncEngine) ->
 """
 
 _REPLACING = """\
-# As it is from this revision on. CREATE OR REPLACE takes no other columns for a view, nor other arguments or another
-# result for a function: then DROP it first, both ways. The grants on it go along: memstore db grant.
-AFTER = {after}
+# As it is from this revision on. Owner, grants and comments stay.
+AFTER = {statement}
 
-# As it was before: frozen, for the way down.
-BEFORE = {before}
+# As it was before: frozen, for the way down, and what has to be there on the way up.
+BEFORE = {statement}
 
 
 def upgrade() -> None:
-    for statement in AFTER:
-        op.execute(statement)
+    op.replace_{kind}(AFTER, before=BEFORE)
 
 
 def downgrade() -> None:
-    for statement in BEFORE:
-        op.execute(statement)
+    op.replace_{kind}(BEFORE, before=AFTER)
 """
 
 
@@ -79,63 +75,90 @@ class NewRevision:
     test_path: Path
 
 
-async def new_revision(
-    message: str, *, autogenerate_from: AsyncEngine | URL | str | None = None, replace: str | None = None
-) -> NewRevision:
+async def new_revision(message: str, *, replace: str | None = None) -> NewRevision:
     """Begin a revision on top of head, in the checkout that this package runs from.
 
     Args:
         message: what it does, in a few words; its id is made of it.
-        autogenerate_from: a database at head, with which the models are compared; the revision then holds what they
-            have more, or less.
         replace: a function, view, trigger or policy that the revision will replace, by its name where that is unique
             or as `memstore db check` names it. Its text stands in the file twice: to edit, and frozen for the way down.
 
     Raises:
-        MigrationError: there is no checkout, the message makes no id, the database is not at head, or nothing, or more
-            than one thing, is called `replace`. Nothing was written.
+        MigrationError: there is no checkout, the message makes no id, or nothing, or more than one thing, is called
+            `replace`. Nothing was written.
     """
+    tests = _folder_of_tests(message)
+    revision = next_revision_id(message)
+    replaced = _replaced(replace) if replace is not None else None
+    (begun,) = _write(_config(), tests, message, revision, autogenerate=False)
+    if replaced is not None:
+        _replace_bodies(begun.path, *replaced)
+    return begun
+
+
+async def generate_revisions(message: str, target: AsyncEngine | URL | str) -> tuple[NewRevision, ...]:
+    """Begin what brings a database at head to what the models say, on top of head, in this checkout.
+
+    They are several where some operations commit and others share a transaction, and one that does nothing where there
+    is nothing to do.
+
+    Args:
+        message: what they do, in a few words; their ids are made of it.
+        target: the database, with which the models are compared.
+
+    Raises:
+        MigrationError: there is no checkout, the message makes no id, or the database is not at head. Nothing was
+            written.
+    """
+    tests = _folder_of_tests(message)
+    config, revision = _config(), next_revision_id(message)
+
+    def generate(connection: Connection) -> tuple[NewRevision, ...]:
+        config.attributes[Run.KEY] = Run(Settings(), connection=connection)
+        return _write(config, tests, message, revision, autogenerate=True)
+
+    async with connecting(target) as engine, open_connection(engine) as connection:
+        with explained(engine.url):
+            return await connection.run_sync(generate)
+
+
+def _folder_of_tests(message: str) -> Path:
+    """Return where the tests of revisions are, once it is clear that a revision with that message can be begun."""
     tests = script_location().parent / "tests" / "migrations" / "revisions"
     if not tests.is_dir():
         raise MigrationError(
             f"{script_location()} belongs to an installed memstore, whose revisions are released. Work in a checkout "
             "of memstore; for your own tables, run: alembic revision"
         )
-    revision = next_revision_id(message)
     if '"""' in message or "\\" in message:
         raise MigrationError(f"the message {message!r} cannot stand in a docstring. Leave out quotes and backslashes")
-    statements = _replaced(replace) if replace is not None else None
+    return tests
+
+
+def _config() -> Config:
     config = make_config()
     config.set_main_option("file_template", "%%(rev)s")
     config.cmd_opts = Namespace(quiet=True, x=None)  # else it prints what it generates
-    if autogenerate_from is None:
-        _write(config, message, revision, autogenerate=False)
-    else:
-        async with connecting(autogenerate_from) as engine, open_connection(engine) as connection:
-            with explained(engine.url):
-                await connection.run_sync(_autogenerate, config, message, revision)
-    path = script_location() / "versions" / f"{revision}.py"
-    if statements is not None:
-        _replace_bodies(path, statements)
-    test_path = tests / f"test_{revision}.py"
-    test_path.write_text(_TEST.format(revision=revision), encoding="utf-8")
-    return NewRevision(revision, path, test_path)
+    return config
 
 
-def _autogenerate(connection: Connection, config: Config, message: str, revision: str) -> None:
-    config.attributes[Run.KEY] = Run(Settings(), connection=connection)
-    _write(config, message, revision, autogenerate=True)
-
-
-def _write(config: Config, message: str, revision: str, *, autogenerate: bool) -> None:
+def _write(config: Config, tests: Path, message: str, revision: str, *, autogenerate: bool) -> tuple[NewRevision, ...]:
     try:
-        command.revision(config, message=message, rev_id=revision, autogenerate=autogenerate)
+        written = command.revision(config, message=message, rev_id=revision, autogenerate=autogenerate)
     except CommandError as error:
         raise MigrationError(f"no revision was begun: {error} Run: memstore db status") from error
+    begun = []
+    for script in written if isinstance(written, list) else [written]:
+        if script is None:
+            raise TypeError("Alembic wrote no revision")
+        test_path = tests / f"test_{script.revision}.py"
+        test_path.write_text(_TEST.format(revision=script.revision), encoding="utf-8")
+        begun.append(NewRevision(script.revision, Path(script.path), test_path))
+    return tuple(begun)
 
 
-def _replaced(name: str) -> tuple[str, ...]:
-    """Return the statements that make the object of that name as it is at head."""
+def _replaced(name: str) -> tuple[str, str]:
+    """Return what the object of that name is, and the statement that makes it as it is at head."""
     objects = shipped_catalog(head(), embedding_dim=1).objects
     fitting = [each for each in objects if each.kind in _REPLACEABLE and name in _names(each)]
     if len(fitting) != 1:
@@ -147,8 +170,7 @@ def _replaced(name: str) -> tuple[str, ...]:
         found = f"{len(fitting)} objects are" if fitting else "no function, view, trigger or policy is"
         raise MigrationError(f"{found} called {name!r}. Name one of: {among}")
     (each,) = fitting
-    making = create(each, {**objects[each], "comment": ""})[:-1]
-    return (*drop(each, objects[each]), *making) if each.kind == "policy" else tuple(making)
+    return each.kind, create(each, {**objects[each], "comment": ""})[0]
 
 
 def _names(each: DbObject) -> set[str]:
@@ -156,11 +178,11 @@ def _names(each: DbObject) -> set[str]:
     return {str(each), bare, bare.removeprefix("memstore.")}
 
 
-def _replace_bodies(path: Path, statements: tuple[str, ...]) -> None:
+def _replace_bodies(path: Path, kind: str, statement: str) -> None:
     text = path.read_text(encoding="utf-8")
-    literal = "(\n" + "".join(f"    {_literal(statement)},\n" for statement in statements) + ")"
     beginning = re.sub(r"^(import sqlalchemy|from sqlalchemy).*\n", "", text[: text.index("def upgrade()")], flags=re.M)
-    path.write_text(f"{beginning.rstrip()}\n\n{_REPLACING.format(after=literal, before=literal)}", encoding="utf-8")
+    ending = _REPLACING.format(kind=kind, statement=_literal(statement))
+    path.write_text(f"{beginning.rstrip()}\n\n{ending}", encoding="utf-8")
 
 
 def _literal(statement: str) -> str:

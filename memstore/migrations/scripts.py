@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
+from ..errors import MigrationError
+
 if TYPE_CHECKING:
     from alembic.script import Script
 
@@ -45,16 +47,20 @@ def script_directory() -> ScriptDirectory:
 @cache
 def head() -> str:
     """Return the id of the newest revision that this package ships."""
-    revision = script_directory().get_current_head()
-    if revision is None:
-        raise RuntimeError(f"no revision in {script_location()}")
-    return revision
+    return revisions()[-1]
 
 
 @cache
 def revisions() -> tuple[str, ...]:
-    """Return the ids of all revisions that this package ships, oldest first."""
-    return tuple(script.revision for script in reversed(list(script_directory().walk_revisions())))
+    """Return the ids of all revisions that this package ships, oldest first.
+
+    Raises:
+        MigrationError: one that another comes after has no file.
+    """
+    try:
+        return tuple(script.revision for script in reversed(list(script_directory().walk_revisions())))
+    except KeyError as error:  # all that Alembic says of a revision whose file is missing
+        raise MigrationError(f"the file of revision {error} is missing. Run: memstore db verify") from error
 
 
 def checksum(script: Script) -> str:

@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 DEFAULT_EMBEDDING_DIM = 1024  # BGE-M3
 
 
+_ARCHIVED = text("""
+    SELECT min(atttypmod) FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = to_regnamespace('memstore_archive') AND relkind = 'r' AND attname = 'embedding'
+      AND relname IN ('memstore.memory_nodes', 'memstore.episodic_memories') AND atttypmod > 0
+""")
+
+
 def installed_embedding_dim(connection: Connection) -> int | None:
     """Return the width this database was installed with, None where memstore is not installed."""
     if connection.scalar(text("SELECT to_regclass('memstore.settings')")) is None:
@@ -26,11 +33,20 @@ def resolve_embedding_dim(connection: Connection, asked: int | None) -> int:
     """Return the width to migrate with.
 
     Raises:
-        SchemaMismatchError: the database has one width and another was asked for.
+        SchemaMismatchError: the database has one width, or its archive holds vectors of one, and another was asked for.
     """
     installed = installed_embedding_dim(connection)
     if installed is None:
-        return asked or DEFAULT_EMBEDDING_DIM
+        archived: int | None = connection.scalar(_ARCHIVED)
+        if archived is not None and asked not in (None, archived):
+            raise SchemaMismatchError(
+                f"memstore_archive holds embeddings of {archived} dimensions, which come back with this upgrade, and "
+                f"{asked} were asked for. Type: export MEMSTORE_EMBEDDING_DIM={archived} (or unset it). "
+                "To part with all that was archived: DROP SCHEMA memstore_archive CASCADE",
+                found=str(archived),
+                needed=str(asked),
+            )
+        return asked or archived or DEFAULT_EMBEDDING_DIM
     check_embedding_dim(installed, asked)
     return installed
 

@@ -14,7 +14,7 @@ from .base import SCHEMA, Base, Created, TenantOwned, UserOwned, Versioned
 from .documents import Document, DocumentChunk
 from .embeddings import Embedding, EmbeddingModel
 from .episodes import EpisodeNode, EpisodicMemory, MemoryRelationship
-from .installation import LedgerEntry, Setting
+from .installation import LedgerEntry, MigrationRepair, Setting
 from .memory import MemoryNode
 from .observability import Activity, Evaluation, Feedback, Metric
 from .tenancy import Tenant, User
@@ -35,6 +35,7 @@ from .vocabulary import (
     MigrationDirection,
     NeuroType,
     RelationshipType,
+    RevisionProblem,
     SearchType,
     SessionStatus,
     Severity,
@@ -83,9 +84,11 @@ __all__ = [
     "Metric",
     "MetricType",
     "MigrationDirection",
+    "MigrationRepair",
     "NeuroType",
     "RecentFeedbackSummary",
     "RelationshipType",
+    "RevisionProblem",
     "SearchMetric",
     "SearchType",
     "Session",

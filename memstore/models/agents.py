@@ -73,6 +73,7 @@ class Session(TenantOwned, UserOwned, Versioned, Base):
         Index(None, "tenant_id", "agent_id"),
         Index(None, "tenant_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
         Index(None, "expires_at", postgresql_where=text("status = 'active'")),
+        Index(None, "updated_at", postgresql_where=text("status = 'closed'")),
         {"comment": "conversations between an agent and a user, with their working memory"},
     )
 

@@ -6,9 +6,9 @@ from sqlalchemy import Identity, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .base import Base
-from .constraints import not_negative, one_of
+from .constraints import not_empty, not_negative, one_of
 from .types import json_value, now, str_50, str_255
-from .vocabulary import MigrationDirection
+from .vocabulary import MigrationDirection, RevisionProblem
 
 
 class Setting(Base):
@@ -39,3 +39,23 @@ class LedgerEntry(Base):
     applied_by: Mapped[str] = mapped_column(server_default=text("session_user"))
     applied_at: Mapped[now]
     duration_ms: Mapped[int] = mapped_column(comment="how long the step took, milliseconds")
+
+
+class MigrationRepair(Base):
+    """Something wrong with a revision that somebody has accepted in this database, and why. Append-only."""
+
+    __tablename__ = "migration_repairs"
+    __table_args__ = (
+        not_empty("reason"),
+        one_of("problem", RevisionProblem),
+        {"comment": "what `memstore db verify` found and somebody accepted, written by `memstore db repair`"},
+    )
+
+    id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    revision: Mapped[str_255]
+    problem: Mapped[RevisionProblem]
+    checksum: Mapped[str | None] = mapped_column(comment="sha256 of the content accepted, hex; null: there is none")
+    reason: Mapped[str]
+    repaired_by: Mapped[str] = mapped_column(server_default=text("session_user"))
+    repaired_at: Mapped[now]
+    package_version: Mapped[str_50]

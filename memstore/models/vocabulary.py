@@ -20,6 +20,18 @@ class MigrationDirection(StrEnum):
     STAMP = "stamp"
 
 
+class RevisionProblem(StrEnum):
+    """What was found wrong with a revision's file, with the line that seals it, or with what was applied of it."""
+
+    CHANGED = "changed"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+    INSERTED = "inserted"
+    SUMS_EDITED = "sums_edited"
+    APPLIED_DIFFERENTLY = "applied_differently"
+    APPLIED_UNKNOWN = "applied_unknown"
+
+
 class AgentStatus(StrEnum):
     """Where an agent is in its life."""
 

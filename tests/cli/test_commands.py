@@ -51,14 +51,14 @@ def test_a_database_goes_up_and_down(empty_url: URL) -> None:
         assert line in status.splitlines()
     assert all(name in status.partition("revision")[2] for name in revisions())
 
-    down = json.loads(done("db", "downgrade", revisions()[-2], "--json", url=empty_url))
+    down = json.loads(done("db", "downgrade", revisions()[-2], "--json", "--yes", url=empty_url))
     assert [(step["revision"], step["direction"]) for step in down["steps"]] == [(HEAD, "downgrade")]
     found = json.loads(done("db", "status", "--json", url=empty_url))
     assert (found["current"], found["head"], found["pending"]) == (revisions()[-2], HEAD, [HEAD])
     assert found["embedding_dim"] == 7
     assert [step["direction"] for step in found["history"]] == ["upgrade"] * len(revisions()) + ["downgrade"]
 
-    done("db", "downgrade", "base", url=empty_url)
+    done("db", "downgrade", "base", "--yes", url=empty_url)
     assert fetch(empty_url, SCHEMA) == [{"schema": None}]
 
 

@@ -219,5 +219,5 @@ async def test_a_run_of_ours_that_fails_leaves_no_proxy_behind(engine: AsyncEngi
     async with engine.begin() as connection:
         await connection.execute(text("DROP VIEW memstore.agent_stats"))
     with pytest.raises(MigrationError):
-        await downgrade(engine, "-1")
+        await downgrade(engine, "0014_retention")
     assert vars(op)["_proxy"] is None

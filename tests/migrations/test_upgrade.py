@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from memstore.errors import MigrationError, SchemaMismatchError
 from memstore.migrations import downgrade, render_sql, status, upgrade
 from memstore.migrations.scripts import revisions
-from tests.support import dump
+from tests.cli.command import psql
+from tests.support import Server, dump
 
 
 async def test_upgrade_applies_each_revision_once(empty_engine: AsyncEngine) -> None:
@@ -48,23 +49,17 @@ async def test_up_down_and_up_ends_where_up_alone_does(empty_engine: AsyncEngine
     assert dump(empty_url) == dump(url)
 
 
-async def test_the_rendered_sql_builds_the_same_schema(empty_engine: AsyncEngine, empty_url: URL, url: URL) -> None:
-    async with empty_engine.connect() as connection:
-        raw = await connection.get_raw_connection()
-        assert raw.driver_connection is not None
-        await raw.driver_connection.execute(render_sql(embedding_dim=4))
+async def test_the_rendered_sql_builds_the_same_schema(server: Server, empty_url: URL, url: URL) -> None:
+    psql(server, empty_url, render_sql(embedding_dim=4))
     assert dump(empty_url) == dump(url)
-    found = await status(empty_engine)
+    found = await status(empty_url)
     assert (found.current, found.embedding_dim) == (revisions()[-1], 4)
     assert [step.revision for step in found.history] == list(revisions())
 
 
-async def test_the_rendered_sql_goes_down_too(engine: AsyncEngine) -> None:
-    script = render_sql("head", "base")
+async def test_the_rendered_sql_goes_down_too(server: Server, url: URL, engine: AsyncEngine) -> None:
+    psql(server, url, render_sql("head", "base"))
     async with engine.connect() as connection:
-        raw = await connection.get_raw_connection()
-        assert raw.driver_connection is not None
-        await raw.driver_connection.execute(script)
         assert await connection.scalar(text("SELECT to_regnamespace('memstore')")) is None
 
 

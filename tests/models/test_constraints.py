@@ -66,8 +66,8 @@ VOCABULARIES = [
     for word in column.type.words
 ]
 
-# The identity of the ledger takes no value, so that no row can repeat one.
-WITHOUT_CASE = {("migration_ledger", "pk_migration_ledger")}
+# The identity of the ledger, and of the repairs, takes no value, so that no row can repeat one.
+WITHOUT_CASE = {("migration_ledger", "pk_migration_ledger"), ("migration_repairs", "pk_migration_repairs")}
 
 # Foreign keys that no index serves on the side that refers: to delete or rekey what is referred to reads the table.
 UNSERVED = {

@@ -30,6 +30,10 @@ SERVES = {
     "ix_sessions_expires_at": (
         "SELECT FROM memstore.sessions WHERE status = 'active' AND expires_at <= now() ORDER BY expires_at LIMIT 9"
     ),
+    "ix_sessions_updated_at": (
+        "SELECT id FROM memstore.sessions WHERE status = 'closed' AND updated_at < now() - interval '300 days' LIMIT 9 "
+        "FOR UPDATE SKIP LOCKED"
+    ),
     "ix_sessions_tenant_id_agent_id": (
         f"SELECT total_sessions FROM memstore.agent_stats WHERE tenant_id = '{A}' AND agent_id = '{X}'"
     ),

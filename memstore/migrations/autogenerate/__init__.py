@@ -1,6 +1,7 @@
 """Autogenerate that sees what PostgreSQL and pgvector have: an Alembic plugin for the metadata of any project."""
 
 from ...models.security import Policy, RowLevelSecurity, row_level_security
+from .chain import has_automatic_id, write_safely
 from .expressions import ExpressionError
 from .plugin import PLUGIN, options, setup
 from .types import render_item
@@ -10,8 +11,10 @@ __all__ = [
     "ExpressionError",
     "Policy",
     "RowLevelSecurity",
+    "has_automatic_id",
     "options",
     "render_item",
     "row_level_security",
     "setup",
+    "write_safely",
 ]

@@ -7,6 +7,7 @@ are dropped before everything else, and made again after it.
 from __future__ import annotations
 
 import logging
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from ...models.security import declared_row_level_security
 from ..sql_text import literal, quoted, quoted_table
 from .comparison import qualified
 from .database import POLICIES, read_policy
-from .operations import RunStatements
+from .operations import ForeignKeyStatements, RunStatements
 from .row_security import create_policy, drop_policy
 
 if TYPE_CHECKING:
@@ -145,18 +146,59 @@ def _refers_to(context: AutogenContext, operation: ops.CreateForeignKeyOp, table
     return (qualified(context, operation.kw.get("referent_schema")), operation.referent_table) in tables
 
 
-def _drop_foreign_key(schema: str | None, table: str, name: str, row: Row[Any]) -> RunStatements:
+def _drop_foreign_key(schema: str | None, table: str, name: str, row: Row[Any]) -> ForeignKeyStatements:
     sql_name, where = quoted_table(schema, table), (schema or "", table, name)
     again = [f"ALTER TABLE {sql_name} ADD CONSTRAINT {quoted(name)} {row.definition}"]
     if row.comment is not None:
         again.append(f"COMMENT ON CONSTRAINT {quoted(name)} ON {sql_name} IS {literal(row.comment)}")
     drop = f"ALTER TABLE {sql_name} DROP CONSTRAINT {quoted(name)}"
-    return RunStatements(("remove_fk", *where), [drop], ("add_fk", *where), again, place="first")
+    statements = RunStatements(("remove_fk", *where), [drop], ("add_fk", *where), again, place="first")
+    key = None if _is_not_checked(row) else _create_foreign_key(schema, table, name, row)
+    return ForeignKeyStatements(statements, key, row.comment, drops=True)
 
 
-_FOREIGN_KEYS = """
+def _is_not_checked(row: Row[Any]) -> bool:
+    return re.search(r"\) .*\bNOT (VALID|ENFORCED)$", row.definition) is not None
+
+
+def _create_foreign_key(schema: str | None, table: str, name: str, row: Row[Any]) -> ops.CreateForeignKeyOp:
+    ondelete = _ACTIONS[row.on_delete]
+    if row.set_columns:
+        ondelete = f"{ondelete} ({', '.join(quoted(each) for each in row.set_columns)})"
+    return ops.CreateForeignKeyOp(
+        name,
+        table,
+        row.referent,
+        row.local_columns,
+        row.remote_columns,
+        source_schema=schema,
+        referent_schema=row.referent_schema if schema or row.referent_schema != row.default_schema else None,
+        ondelete=ondelete,
+        onupdate=_ACTIONS[row.on_update],
+        deferrable=row.deferrable or None,
+        initially="DEFERRED" if row.deferred else None,
+        match="FULL" if row.match_kind == "f" else None,
+    )
+
+
+_ACTIONS = {"a": None, "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+
+
+def _columns(table: str, numbers: str) -> str:
+    return f"""
+        ARRAY(SELECT a.attname::text FROM unnest({numbers}) WITH ORDINALITY AS k(number, place)
+              JOIN pg_attribute AS a ON a.attrelid = {table} AND a.attnum = k.number ORDER BY k.place)"""
+
+
+_FOREIGN_KEYS = f"""
     SELECT n.nspname::text AS schema_name, t.relname::text AS table_name, c.conname::text AS name,
            pg_get_constraintdef(c.oid) AS definition, obj_description(c.oid, 'pg_constraint') AS comment,
+           rn.nspname::text AS referent_schema, r.relname::text AS referent, current_schema()::text AS default_schema,
+           c.confdeltype::text AS on_delete, c.confupdtype::text AS on_update, c.confmatchtype::text AS match_kind,
+           c.condeferrable AS deferrable, c.condeferred AS deferred,
+           {_columns("c.conrelid", "c.conkey")} AS local_columns,
+           {_columns("c.confrelid", "c.confkey")} AS remote_columns,
+           {_columns("c.conrelid", "c.confdelsetcols")} AS set_columns,
            ARRAY(SELECT ARRAY[un.nspname::text, u.relname::text, a.attname::text]
                  FROM pg_attribute AS a
                  JOIN pg_class AS u ON u.oid = a.attrelid
@@ -166,6 +208,8 @@ _FOREIGN_KEYS = """
     FROM pg_constraint AS c
     JOIN pg_class AS t ON t.oid = c.conrelid
     JOIN pg_namespace AS n ON n.oid = t.relnamespace
+    JOIN pg_class AS r ON r.oid = c.confrelid
+    JOIN pg_namespace AS rn ON rn.oid = r.relnamespace
     WHERE c.contype = 'f' AND c.conparentid = 0
     ORDER BY n.nspname, t.relname, c.conname
 """

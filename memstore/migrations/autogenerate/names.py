@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from .sql import names_in
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .checks import ModelCheck
     from .comparison import Comparison
 
@@ -38,6 +40,11 @@ class ServerNames:
         name = next(each for each in names if each not in self.taken)
         self.taken.add(name)
         return name
+
+
+def constraint_name(table: str, columns: Sequence[str], label: str) -> str:
+    """Return the name that the server gives to a constraint on columns: a safe operation needs one."""
+    return _joined(table, "_".join(columns), label)
 
 
 def _joined(table: str, column: str, label: str) -> str:

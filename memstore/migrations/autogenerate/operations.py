@@ -68,6 +68,11 @@ class CreateIndex(ops.CreateIndexOp):
     def reverse(self) -> DropIndex:
         return DropIndex.of(self)
 
+    def in_transaction(self) -> CreateIndex:
+        """Return the same without CONCURRENTLY, for a table that is made in the same transaction."""
+        others = {name: value for name, value in self.others.items() if name != "postgresql_concurrently"}
+        return CreateIndex(str(self.index_name), self.table_name, self.schema, self.definition, self.comment, **others)
+
 
 class DropIndex(ops.DropIndexOp):
     """DROP INDEX that makes the very same index on the way back."""
@@ -153,13 +158,29 @@ class RunStatements(MigrateOperation):
         return self.change
 
 
+class ForeignKeyStatements(RunStatements):
+    """A foreign key that goes or comes as the server says it. `key` says the same, None where that is not validated."""
+
+    def __init__(
+        self, statements: RunStatements, key: ops.CreateForeignKeyOp | None, comment: str | None, *, drops: bool
+    ) -> None:
+        super().__init__(statements.change, statements.up, statements.undo, statements.down, place=statements.place)
+        self.key = key
+        self.comment = comment
+        self.drops = drops
+
+    def reverse(self) -> ForeignKeyStatements:
+        return ForeignKeyStatements(super().reverse(), self.key, self.comment, drops=not self.drops)
+
+
 def register() -> None:
     """Tell Alembic how the operations are written into a revision, and how they are run. Done once."""
     renderers.dispatch_for(CreateIndex)(_render_create_index)
     renderers.dispatch_for(DropIndex)(_render_drop_index)
     renderers.dispatch_for(CreateCheck)(_render_create_check)
-    renderers.dispatch_for(RunStatements)(_render_statements)
-    Operations.implementation_for(RunStatements)(_run_statements)
+    for each in (RunStatements, ForeignKeyStatements):
+        renderers.dispatch_for(each)(_render_statements)
+        Operations.implementation_for(each)(_run_statements)
 
 
 def _render_create_index(context: AutogenContext, operation: CreateIndex) -> list[str]:

@@ -65,7 +65,7 @@ class ConcurrentIndexes(MigrateOperation):
         """
         request = IndexRequest(name, table, tuple(columns), schema, unique, options)
         with stepwise(operations, "create_index_concurrently", request.label, request.table_sql) as work:
-            _create(work, request)
+            build_index(work, request)
             _comment(work, request, comment)
         check_valid(operations, request)
 
@@ -113,7 +113,8 @@ class ConcurrentIndexes(MigrateOperation):
         check_valid(operations, request)
 
 
-def _create(work: Work, request: IndexRequest) -> None:
+def build_index(work: Work, request: IndexRequest) -> None:
+    """Build an index, unless it is there, and see that it is valid. A build that fails leaves nothing behind."""
     if work.offline or work.inline:
         work.execute(request.create(concurrently=not work.inline, if_not_exists=True))
         return
@@ -168,7 +169,7 @@ def _swap(work: Work, request: IndexRequest) -> None:
         return
     found = find_index(work, request)
     if found is None or not found.is_valid:
-        _create(work, request)
+        build_index(work, request)
     elif not is_as_asked(work, request, found):
         if found.constraint is not None:
             raise MigrationError(
@@ -179,7 +180,7 @@ def _swap(work: Work, request: IndexRequest) -> None:
         left = find_index(work, beside)
         if left is not None and left.is_valid and not is_as_asked(work, beside, left):
             _drop(work, beside)
-        _create(work, beside)
+        build_index(work, beside)
         work.briefly(*renames, tables=(), phase="exchanging")
     for each in (beside, old):
         _drop(work, each)

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from alembic.operations import MigrateOperation, Operations
 
+from .archive import Archive
+from .backfill import Backfill
+from .constraints import SafeConstraints
+from .embedding_width import EmbeddingWidthChange
+from .foreign_keys import SafeForeignKeys
 from .indexes import ConcurrentIndexes
 from .isolation import TenantIsolation
+from .not_null import SafeNotNull
+from .replace import Replacements
+from .unique import SafeUniqueConstraints
 from .width import EmbeddingWidth
 
-_GROUPS: tuple[type[MigrateOperation], ...] = (ConcurrentIndexes, EmbeddingWidth, TenantIsolation)
+_GROUPS: tuple[type[MigrateOperation], ...] = (
+    Archive,
+    Backfill,
+    ConcurrentIndexes,
+    EmbeddingWidth,
+    EmbeddingWidthChange,
+    Replacements,
+    SafeConstraints,
+    SafeForeignKeys,
+    SafeNotNull,
+    SafeUniqueConstraints,
+    TenantIsolation,
+)
 
 
 def register() -> None:

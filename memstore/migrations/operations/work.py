@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from ...errors import MigrationError, MigrationLockError
 from ...settings import Settings, settings_beside_a_host
 from ..lock import POLL_S
 from ..notices import advice, notices
 from ..pausing import is_busy, pauses, sleep
-from ..progress import NowAndThen, Progress
-from ..sql_text import escaped
+from ..progress import Blocker, NowAndThen, Progress
+from ..sql_text import escaped, literal
 from ..watch import watched
+from .holders import holders
 from .session import build_session
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("memstore.migrations")
 
+# To the owner of a table with forced row level security it looks empty.
+_HAS_ROWS = "SELECT row_security_active({name}) OR EXISTS (SELECT FROM {table})"
+
 
 class Work:
     """What a safe operation runs its statements with; see `stepwise`.
@@ -35,7 +39,7 @@ class Work:
     name: the operation, such as `create_index_concurrently`.
     target: what it works on, for messages.
     offline: SQL is rendered, nothing is run, and there is nobody to ask.
-    inline: it runs in the transaction of somebody else, on a table without rows: nothing is committed or tried again.
+    inline: it runs in the transaction of the whole run, or of somebody else: nothing is committed or tried again.
     """
 
     def __init__(self, operations: Operations, name: str, target: str, *, inline: bool = False) -> None:
@@ -87,7 +91,9 @@ class Work:
         first = [_lock_timeout(self.settings.concurrent_lock_timeout_ms)]
         first += [f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE" for table in tables]
         first.append(_lock_timeout(self.settings.lock_timeout_ms))
-        self._retried(lambda: self.transaction(*first, *statements), self.settings.lock_retries, phase)
+        self.retried(
+            lambda: self.transaction(*first, *statements), self.settings.lock_retries, phase=phase, tables=tables
+        )
 
     def patiently(self, attempt: Callable[[], object], *, phase: str) -> None:
         """Do what stops neither readers nor writers, and therefore may wait for them, and take its time.
@@ -100,22 +106,33 @@ class Work:
         if self.offline or self.inline:
             attempt()
         else:
-            self._retried(attempt, self.settings.concurrent_lock_retries, phase)
+            self.retried(attempt, self.settings.concurrent_lock_retries, phase=phase)
 
     def transaction(self, *statements: str) -> None:
         """Run statements in one transaction."""
+        with self.begun():
+            for statement in statements:
+                self.execute(statement)
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Run the statements of the block in one transaction."""
         # In AUTOCOMMIT, which the connection is in, SQLAlchemy leaves transactions to us.
         self.execute("BEGIN")
         try:
-            for statement in statements:
-                self.execute(statement)
+            yield
             self.execute("COMMIT")
         except BaseException:
             if not self.connection.invalidated:
                 self.execute("ROLLBACK")
             raise
 
-    def _retried(self, attempt: Callable[[], object], retries: int, phase: str) -> None:
+    def retried(self, attempt: Callable[[], object], retries: int, *, phase: str, tables: Sequence[str] = ()) -> None:
+        """Do what may meet a lock that is not given up in time, and do it again after a pause, so many times.
+
+        Raises:
+            MigrationError: the last try met one too; who was waited for is named, or who uses `tables`.
+        """
         waits = pauses(retries)
         with self._watched(phase) as blockers:
             while True:
@@ -124,23 +141,25 @@ class Work:
                 except DBAPIError as error:
                     if not is_busy(error):
                         raise
+                    if not blockers:  # a wait that is shorter than the watcher's pauses is not seen by it
+                        blockers += holders(self.connection, tables)
                     pause = next(waits, None)
                     if pause is None:
                         raise MigrationError(self._gave_up(phase, retries + 1, blockers)) from error
                     log.info("%s %s: %s: busy, trying again in %.2f s", self.name, self.target, phase, pause)
-                    self.report(f"{phase}: busy, trying again")
+                    self.report(f"{phase}: busy, trying again", blocked_by=tuple(blockers))
                     sleep(self.connection, pause)
                 else:
                     return
 
     @contextmanager
-    def _watched(self, phase: str) -> Iterator[list[str]]:
-        blockers: list[str] = []
+    def _watched(self, phase: str) -> Iterator[list[Blocker]]:
+        blockers: list[Blocker] = []
         memory = str(self.execute("SHOW maintenance_work_mem")[0][0])
 
         def report(progress: Progress) -> None:
             if progress.blocked_by:
-                blockers[:] = map(str, progress.blocked_by)
+                blockers[:] = progress.blocked_by
             self._report(progress)
 
         def on_notice(notice: str) -> None:
@@ -150,10 +169,10 @@ class Work:
         with watched(self.connection, report, self.name, self.target, phase), notices(self.connection, on_notice):
             yield blockers
 
-    def _gave_up(self, phase: str, tries: int, blockers: list[str]) -> str:
+    def _gave_up(self, phase: str, tries: int, blockers: list[Blocker]) -> str:
         return (
             f"{self.name} {self.target}: {phase}: no lock, {tries} times. "
-            f"In the way: {'; '.join(blockers) or 'sessions that have ended by now'}. "
+            f"In the way: {'; '.join(map(str, blockers)) or 'sessions that have ended by now'}. "
             "End those, or raise MEMSTORE_LOCK_RETRIES, and run it again: it goes on from here"
         )
 
@@ -171,21 +190,25 @@ def stepwise(operations: Operations, name: str, target: str, table: str, *, lock
         MigrationLockError: another operation on the table did not end in time.
     """
     context = operations.get_context()
+    callers = bool(context.opts.get("callers_transaction"))
     if context.as_sql:
-        with context.autocommit_block():
-            yield Work(operations, name, target)
+        with nullcontext() if callers else context.autocommit_block():
+            yield Work(operations, name, target, inline=callers)
         return
-    work = Work(operations, name, target, inline=bool(context.opts.get("callers_transaction")))
-    if work.inline:
-        if locks_rows and work.execute(f"SELECT EXISTS (SELECT FROM {table})")[0][0]:
+    work = Work(operations, name, target)
+    # A run that is one transaction is kept as one while it may be: on a table without rows nothing takes long.
+    if callers or not context.opts.get("transaction_per_migration"):
+        has_rows = locks_rows and work.execute(_HAS_ROWS.format(table=table, name=literal(table)))[0][0]
+        if has_rows and callers:
             raise MigrationError(
                 f"{name} {target}: {table} has rows, and in a transaction of yours this would lock them for as long "
                 "as it takes. Run it on its own, before: memstore db upgrade"
             )
-        yield work
-        return
+        if not has_rows:
+            yield Work(operations, name, target, inline=True)
+            return
     _check_nothing_written(work)
-    with ExitStack() as stack:
+    with _told_of_loss(), ExitStack() as stack:
         try:
             stack.enter_context(context.autocommit_block())
         except AssertionError as error:  # all that Alembic says of a transaction which it did not begin
@@ -196,6 +219,16 @@ def stepwise(operations: Operations, name: str, target: str, table: str, *, lock
         stack.enter_context(build_session(work.connection, work.settings))
         stack.enter_context(_alone(work, table))
         yield work
+
+
+@contextmanager
+def _told_of_loss() -> Iterator[None]:
+    """Let the loss of the connection be the error: what Alembic does in the end of its block fails for it."""
+    try:
+        yield
+    except PendingRollbackError as error:
+        lost = error.__context__
+        raise (lost if isinstance(lost, DBAPIError) else error) from None
 
 
 def _check_nothing_written(work: Work) -> None:

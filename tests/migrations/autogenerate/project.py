@@ -19,12 +19,28 @@ from sqlalchemy.schema import SchemaItem
 
 from memstore.database import create_engine
 from memstore.migrations.autogenerate import RowLevelSecurity, row_level_security
+from memstore.migrations.lint import lint_revisions
 from tests.support import ROOT, run_in_thread
 
 TEMPLATE = Path(alembic.__file__).parent / "templates" / "generic" / "script.py.mako"
 DOCUMENTED = ROOT / "docs" / "autogenerate.md"
 
 LOOK = "\ncontext.configure("  # where the documented env.py begins to look
+
+OFFLINE_INI = """[alembic]
+script_location = %(here)s/offline
+version_locations = %(here)s/versions
+path_separator = os
+"""
+OFFLINE_ENV = """from alembic import context
+
+from memstore.migrations import autogenerate
+
+autogenerate.setup()
+context.configure(dialect_name="postgresql", dialect_opts={"paramstyle": "named"}, transaction_per_migration=True)
+with context.begin_transaction():
+    context.run_migrations()
+"""
 
 Diff = tuple[str, str]
 
@@ -41,6 +57,7 @@ class Project:
     folder: Path
     url: URL
     env: str = field(default_factory=documented_env)
+    below: str = "base"  # the revision under the last ones that were written
 
     def __post_init__(self) -> None:
         if not self.folder.exists():
@@ -65,10 +82,12 @@ class Project:
         """Write a revision of what is to be done, unless there is nothing; return what it does."""
         found: list[Diff] = []
 
-        def look(_context: Any, _revision: Any, directives: list[Any]) -> None:
+        def look(context: Any, _revision: Any, directives: list[Any]) -> None:
             operations = directives[0].upgrade_ops
             found.extend(short(diff) for diff in operations.as_diffs())
-            if not found:
+            if found:
+                self.below = context.environment_context.script.get_current_head() or "base"
+            else:
                 del directives[:]
 
         self.run(
@@ -79,11 +98,24 @@ class Project:
     def upgrade(self, metadata: MetaData) -> None:
         self.run(metadata, command.upgrade, "head")
 
-    def downgrade(self, metadata: MetaData, to: str = "-1") -> None:
-        self.run(metadata, command.downgrade, to)
+    def downgrade(self, metadata: MetaData, to: str | None = None) -> None:
+        """Undo what was written last, however many revisions that is; or go down to one of them."""
+        self.run(metadata, command.downgrade, to or self.below)
 
-    def revision(self, name: str) -> str:
-        return next((self.folder / "versions").glob(f"{name}*.py")).read_text(encoding="utf-8")
+    def revisions(self, name: str) -> list[str]:
+        """Return the texts of the revisions that were written at once, in their order."""
+        paths = (self.folder / "versions").glob(f"{name}_*.py")
+        ordered = sorted(paths, key=lambda path: (path.stem != f"{name}_{name}", path.stem))
+        return [path.read_text(encoding="utf-8") for path in ordered]
+
+    def lint(self, name: str) -> set[str]:
+        """Return the codes of what the linter finds in the revisions that were written at once, and in their SQL."""
+        (self.folder / "offline").mkdir(exist_ok=True)
+        (self.folder / "offline" / "env.py").write_text(OFFLINE_ENV, encoding="utf-8")
+        ini = self.folder / "alembic.ini"
+        ini.write_text(OFFLINE_INI, encoding="utf-8")
+        ids = [found[1] for each in self.revisions(name) if (found := re.search(r"^revision.* = '(.*)'", each, re.M))]
+        return {each.code for each in lint_revisions(ids, config=ini).findings}
 
     def execute(self, *statements: str) -> None:
         async def connected() -> None:

@@ -116,7 +116,7 @@ def test_all_constraints_on_a_rebuilt_column_come_back_as_they_were(project: Pro
             ("add_policy", "o.reads"),
         ],
     )
-    assert "SET (fillfactor=70)" in project.revision("one")
+    assert any("SET (fillfactor=70)" in each for each in project.revisions("one"))
 
 
 def test_policies_let_go_of_what_changes_or_goes(project: Project) -> None:
@@ -199,7 +199,8 @@ def test_generated_columns_go_before_their_sources_and_come_after_them(project: 
             ("remove_column", "n"),
         ],
     )
-    lines = project.revision("one").splitlines()
+    (changes,) = (each for each in project.revisions("one") if "op.add_column" in each)
+    lines = changes.splitlines()
     dropped = [
         line.split("'")[3] for line in lines[: lines.index("def downgrade() -> None:")] if "op.drop_column" in line
     ]

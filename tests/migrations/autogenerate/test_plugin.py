@@ -158,7 +158,10 @@ def test_models_do_not_import_alembic_and_autogenerate_reads_no_setting() -> Non
         "import memstore.migrations.autogenerate as a; a.setup(); print(sorted(a.options()))"
     )
     done = run_python("-c", program, MEMSTORE_EMBEDDING_DIM="no number")
-    assert done.stdout.split("\n")[:2] == ["False", "['autogenerate_plugins', 'render_item']"], done.stderr
+    assert done.stdout.split("\n")[:2] == [
+        "False",
+        "['autogenerate_plugins', 'process_revision_directives', 'render_item']",
+    ], done.stderr
 
 
 def test_a_project_that_renders_batches(tmp_path: Path, project: Project) -> None:

@@ -13,9 +13,9 @@ from memstore.database import connecting
 from memstore.errors import MigrationError, SchemaDriftError, SchemaMismatchError
 from memstore.migrations import adopt, check, render_sql, status, upgrade, verify_schema
 from memstore.migrations.scripts import revisions
-from tests.cli.command import memstore
+from tests.cli.command import memstore, psql
 from tests.migrations.catalog.test_check import locked_against_writes
-from tests.support import dump, run_in_thread
+from tests.support import Server, dump, run_in_thread
 from tests.tenants import as_application
 
 HEAD = revisions()[-1]
@@ -48,9 +48,10 @@ async def run_script(engine: AsyncEngine, *statements: str) -> None:
 
 
 @pytest.fixture
-async def handmade(empty_engine: AsyncEngine) -> AsyncEngine:
+async def handmade(empty_engine: AsyncEngine, empty_url: URL, server: Server) -> AsyncEngine:
     """A database made by SQL scripts, which says nothing of a revision."""
-    await run_script(empty_engine, render_sql(embedding_dim=4), "DROP TABLE memstore.alembic_version")
+    psql(server, empty_url, render_sql(embedding_dim=4))
+    await run_script(empty_engine, "DROP TABLE memstore.alembic_version")
     return empty_engine
 
 

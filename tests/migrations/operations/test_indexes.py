@@ -281,3 +281,22 @@ def test_a_transaction_that_is_not_alembics_is_explained(project: Project) -> No
         pytest.raises(MigrationError, match="is not Alembic's. In env.py"),
     ):
         project.migrate_on(connection, create)
+
+
+def test_a_lost_connection_is_said_to_be_lost(project: Project) -> None:
+    with project.transaction("INSERT INTO notes (author) VALUES ('me')"):
+        terminate_when_building(project)
+        with pytest.raises(sa.exc.OperationalError, match="terminating connection"):
+            project.migrate(create)
+    project.migrate(create)
+    assert project.ask(INDEXES) == [BY_AUTHOR]
+
+
+def terminate_when_building(project: Project) -> None:
+    """Terminate, from another thread, the session that is building an index, once it is."""
+
+    def terminate() -> None:
+        while not project.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index"):
+            threading.Event().wait(0.01)
+
+    threading.Thread(target=terminate).start()

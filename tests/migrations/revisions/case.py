@@ -40,9 +40,9 @@ class Case:
     """One revision.
 
     before: statements on a database one revision below. No row that is there then may be lost or changed by going up,
-        down and up again, except for columns that the revision itself adds.
-    after: statements that come after each way up, so that their rows are there on the way down. They must bear being
-        run twice: `insert` leaves a row alone that is there already.
+        down and up again.
+    after: statements that come after each way up, so that their rows are there on the way down, and after the next way
+        up they are back. They must bear being run twice: `insert` leaves a row alone that is there already.
     adds: the names of the relations, and with () of the functions, that are there after it and not before.
     answers: queries, in one transaction that is rolled back, each with its rows. Some must fail without the revision.
     """
@@ -107,7 +107,10 @@ async def walk(engine: AsyncEngine, case: Case) -> None:
     await check_absent(engine, case)
 
     await upgrade(engine, case.revision, embedding_dim=EMBEDDING_DIM)
-    assert since(seeded, await contents(engine)) == since(seeded, complete)
+    back = await contents(engine)
+    if case.below == "base":  # what the first revision holds is about the schema itself, and goes with it
+        back, complete = since(seeded, back), since(seeded, complete)
+    assert back == complete
     await run(engine, *case.after)
     await check_answers(engine, case)
 

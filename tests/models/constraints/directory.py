@@ -12,6 +12,7 @@ PARENTS: list[tuple[str, Row]] = [
 VALID: dict[str, Row] = {
     "settings": {"key": "colour", "value": "green"},
     "migration_ledger": {"revision": "0001", "direction": "upgrade", "package_version": "1", "duration_ms": 0},
+    "migration_repairs": {"revision": "0001", "problem": "changed", "reason": "a typo", "package_version": "1"},
     "tenants": {"id": NEW, "name": "Hooli"},
     "users": {"tenant_id": TENANT, "id": NEW, "auth_provider": "test", "external_id": "eve"},
 }
@@ -20,6 +21,8 @@ REFUSED: list[tuple[str, str, Row]] = [
     ("settings", "pk_settings", {"key": "embedding_dim"}),
     ("migration_ledger", "ck_migration_ledger_direction", {"direction": "sideways"}),
     ("migration_ledger", "ck_migration_ledger_duration_ms_not_negative", {"duration_ms": -1}),
+    ("migration_repairs", "ck_migration_repairs_problem", {"problem": "bored"}),
+    ("migration_repairs", "ck_migration_repairs_reason_not_empty", {"reason": ""}),
     ("tenants", "ck_tenants_config_is_object", {"config": []}),
     ("tenants", "ck_tenants_kind", {"kind": "club"}),
     ("tenants", "ck_tenants_name_not_empty", {"name": ""}),
@@ -37,6 +40,7 @@ REFUSED: list[tuple[str, str, Row]] = [
 ACCEPTED: dict[str, list[Row]] = {
     "settings": [{"value": 0}, {"value": []}],
     "migration_ledger": [{"duration_ms": 2147483647}],
+    "migration_repairs": [{"reason": "x"}, {"checksum": "ab"}],
     "tenants": [{"external_id": None}, {"external_id": "Acme"}, {"name": "x"}, {"name": "Acme"}],
     "users": [
         {"auth_provider": "other", "external_id": "ann"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from memstore import models
-from memstore.models import Agent, AgentTool, LedgerEntry, Session, Setting, Tenant, Tool, User
+from memstore.models import Agent, AgentTool, LedgerEntry, MigrationRepair, Session, Setting, Tenant, Tool, User
 
 from .common import AGENT, CREATED, LATER, MINE, ROW, SESSION, TENANT, TOOL, UPDATED, USER, VERSIONED, Values
 
@@ -19,6 +19,15 @@ VALUES: Values = {
         "applied_by": "somebody",
         "applied_at": CREATED,
         "duration_ms": 12,
+    },
+    MigrationRepair: {
+        "revision": "0004_memory_nodes",
+        "problem": models.RevisionProblem.CHANGED,
+        "checksum": "cd" * 32,
+        "reason": "a comment was corrected",
+        "repaired_by": "somebody",
+        "repaired_at": CREATED,
+        "package_version": "1.2.3",
     },
     Tenant: VERSIONED
     | {
@@ -103,6 +112,12 @@ REQUIRED: Values = {
         "direction": models.MigrationDirection.UPGRADE,
         "package_version": "1",
         "duration_ms": 0,
+    },
+    MigrationRepair: {
+        "revision": "1",
+        "problem": models.RevisionProblem.MISSING,
+        "reason": "x",
+        "package_version": "1",
     },
     Tenant: {"name": "Acme"},
     User: {"auth_provider": "test", "external_id": "bob"},

@@ -1,0 +1,331 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from memstore.migrations.lint import lint_revisions
+from tests.migrations.lint.project import complete
+
+INDEX = 'op.create_index("ix", "tools", ["name"])'
+IN_UPGRADE = "def upgrade() -> None:\n    {}\n"
+
+# What is said in a revision, however it is said.
+SAID = {
+    "a loop over constants": (
+        'for name in ("a", "b"):\n    op.create_index(f"ix_{name}", "tools", [name])',
+        "MS102 MS102",
+    ),
+    "a loop over pairs": (
+        'for table, name in {"tools": "a"}.items():\n    op.create_index(name, table, ["x"])',
+        "MS102",
+    ),
+    "a name with a number": ('for n in range(2):\n    op.create_index(f"ix_{n:02d}", "t", ["a"])', "MS102 MS102"),
+    "a loop of many": ('for n in range(1001):\n    op.create_index(f"ix_{n:x}", "t", ["a"])', "MS102"),
+    "a name in parts": ('op.create_index(op.f("ix_" + "name"), "tools", ["name"])', "MS102"),
+    "a batch": ('with op.batch_alter_table("tools") as batch:\n    batch.create_index("ix", ["name"])', "MS102"),
+    "a batch's foreign key": (
+        'with op.batch_alter_table("tools") as b:\n    b.create_foreign_key("fk", "users", ["a"], ["id"])',
+        "MS105",
+    ),
+    "a batch's schema": (
+        'op.create_table("t", schema="a")\nwith op.batch_alter_table("t", schema="a") as b:\n'
+        '    b.create_foreign_key("fk", "users", ["a"], ["id"])',
+        "",
+    ),
+    "the other dialect's branch is not": (
+        'if op.get_bind().dialect.name == "sqlite":\n    op.create_index("ix", "tools", ["name"])',
+        "",
+    ),
+    "both branches of a question": (
+        'if op.get_context().as_sql:\n    op.drop_index("ix", "t")\nelse:\n    pass',
+        "MS103",
+    ),
+    "SQL": ('op.execute("create unique index ix on public.tools (name)")', "MS102"),
+    "SQL in text()": ('op.execute(sa.text("CREATE INDEX ix ON tools (name) ").execution_options(x=1))', "MS102"),
+    "SQL on the connection": ('op.get_bind().execute(sa.text("DROP EXTENSION vector"))', "MS202"),
+    "SQL with a hole": ('op.execute(f"CREATE INDEX CONCURRENTLY {op.get_bind()} ON tools (a)")', "MS101"),
+    "SQL in a comment is not": ("op.execute(\"COMMENT ON TABLE t IS 'x' -- ; DROP EXTENSION vector\")", ""),
+    "SQL after a comment": ('op.execute("/* a; b */ -- c; d\\nDROP EXTENSION vector")', "MS202"),
+    "SQL in a string is not": ("op.execute(\"COMMENT ON TABLE t IS 'one; DROP EXTENSION vector'\")", ""),
+    "SQL in dollar quotes is not": ('op.execute("DO $x$ BEGIN; DROP EXTENSION vector; END $x$")', ""),
+    "a body with semicolons is one statement": (
+        'op.execute("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END")',
+        "",
+    ),
+    "a table that cannot be told is not guessed": ('op.create_index("ix", op.get_bind().url.database, ["name"])', ""),
+    "a table made before is new": (
+        'op.create_table("t", sa.Column("id", sa.Uuid()))\nop.create_index("i", "t", ["id"])',
+        "",
+    ),
+    "another schema's is another": (
+        'op.create_table("t", sa.Column("id", sa.Uuid()), schema="a")\nop.create_index("i", "t", ["id"], schema="b")',
+        "MS102",
+    ),
+    "a table made by SQL is new": (
+        'op.execute("CREATE TABLE IF NOT EXISTS T (id int)")\nop.create_unique_constraint("u", "t", ["id"])',
+        "",
+    ),
+    "an index of a table that goes": ('op.archive_table("t")\nop.drop_index("ix", "t")\nop.drop_table("t")', "MS205"),
+    "NOT VALID": ('op.create_check_constraint("ck", "tools", "cost > 0", postgresql_not_valid=True)', ""),
+    "a unique constraint of an index": ('op.execute("ALTER TABLE t ADD CONSTRAINT u UNIQUE USING INDEX ix")', ""),
+    "a column with a foreign key": ('op.add_column("tools", sa.Column("a", sa.ForeignKey("users.id")))', "MS105"),
+    "a column with a key of its own": (
+        'op.add_column("tools", sa.Column("a", sa.Uuid(), sa.ForeignKey("users.id")), inline_references=True)',
+        "",
+    ),
+    "a unique column with an index": (
+        'op.add_column("tools", sa.Column("a", sa.Uuid(), unique=True, index=True))',
+        "MS102 MS107",
+    ),
+    "a default that is the same for all": (
+        'op.add_column("tools", sa.Column("a", sa.DateTime(), server_default=sa.func.now()))',
+        "",
+    ),
+    "an identity": ('op.add_column("tools", sa.Column("a", sa.Integer(), sa.Identity()))', "MS109"),
+    "a serial in SQL": ('op.execute("ALTER TABLE tools ADD COLUMN a bigserial")', "MS109"),
+    "a stored expression": (
+        'op.add_column("tools", sa.Column("a", sa.Text(), sa.Computed("lower(b)", persisted=True)))',
+        "MS109",
+    ),
+    "a wider varchar": ('op.alter_column("t", "a", type_=sa.String(60), existing_type=sa.String(50))', ""),
+    "a narrower varchar": ('op.alter_column("t", "a", type_=sa.String(40), existing_type=sa.String(50))', "MS110"),
+    "several actions": (
+        'op.execute("ALTER TABLE t ALTER a SET NOT NULL, ADD CHECK (a IN (1, 2)), RENAME b TO c")',
+        "MS104 MS106 MS203",
+    ),
+    "a nullable that was": ('op.alter_column("t", "a", nullable=True)', ""),
+    "vacuum": ('op.execute("VACUUM FULL tools")\nop.execute("VACUUM ANALYZE tools")', "MS111"),
+    "an archived table that is emptied": ('op.archive_table("t")\nop.execute("TRUNCATE t")', "MS205"),
+    "reading before a safe operation": (
+        'op.execute("SELECT 1")\nop.execute("SET work_mem = 1")\nop.create_index_concurrently("i", "t", ["a"])',
+        "",
+    ),
+    "plain operations before an autocommit block": (
+        "op.drop_table_comment('t')\nwith op.get_context().autocommit_block():\n    op.execute('SELECT 1')",
+        "MS108",
+    ),
+    "safe operations after plain and after SET LOCAL": (
+        'op.execute("SET LOCAL a.b = 1")\nop.drop_table_comment("t")\nop.set_not_null_safely("t", "a")\n'
+        'op.set_not_null_safely("t", "b")',
+        "MS108 MS112",
+    ),
+    "an autocommit block after an autocommit block": (
+        "for value in ('a', 'b'):\n    with op.get_context().autocommit_block():\n"
+        "        op.execute(f\"ALTER TYPE t ADD VALUE IF NOT EXISTS '{value}' AFTER 'x'\")",
+        "",
+    ),
+    "two safe operations": ('op.set_not_null_safely("t", "a")\nop.create_index_concurrently("i", "t", ["a"])', ""),
+    "SET LOCAL in an autocommit block": (
+        'with op.get_context().autocommit_block():\n    op.execute("SET LOCAL work_mem = 1")',
+        "MS112",
+    ),
+    "the l2 default of IVFFlat": ('op.create_index_concurrently("i", "t", ["e"], using="ivfflat")', "MS304"),
+    "HNSW of bits": (
+        'op.create_index_concurrently("i", "t", [sa.text("(e::bit(64000)) bit_hamming_ops")], using="hnsw")',
+        "",
+    ),
+    "too many bits": (
+        'op.create_index_concurrently("i", "t", [sa.text("(e::bit(64001)) bit_hamming_ops")], using="hnsw")',
+        "MS303",
+    ),
+    "a btree on a wide vector": ('op.create_index_concurrently("i", "t", [sa.text("(e::vector(3072))")])', ""),
+    "the width of the column": (
+        'op.create_table("t", sa.Column("e", VECTOR(2001)))\n'
+        'op.create_index("i", "t", ["e"], postgresql_using="hnsw", postgresql_ops={"e": "vector_cosine_ops"})',
+        "MS303",
+    ),
+    "the widest that goes": (
+        'op.create_table("t", sa.Column("e", HALFVEC(4000)))\n'
+        'op.execute("CREATE INDEX ON t USING hnsw (e halfvec_cosine_ops)")',
+        "",
+    ),
+    "the type of the column": (
+        'op.create_table("t", sa.Column("e", HALFVEC(64)))\n'
+        'op.execute("CREATE INDEX ON t USING hnsw (e vector_cosine_ops) WITH (m = 16)")',
+        "MS305",
+    ),
+    "a vector whose type stays": ('op.alter_column("t", "e", type_=VECTOR(8), existing_type=VECTOR(8))', ""),
+    "USING NULL through the operation": (
+        'op.alter_column("t", "e", type_=VECTOR(8), postgresql_using="NULL::vector(8)")',
+        "MS302",
+    ),
+    "a policy in SQL": (
+        'op.create_table("t", sa.Column("tenant_id", sa.Uuid()))\nop.execute("CREATE POLICY p ON t USING (true)")',
+        "",
+    ),
+    "a policy for tables in a loop": (
+        'for t in ("t", "u"):\n    op.create_table(t, sa.Column("tenant_id"))\n    op.enable_tenant_isolation(t)',
+        "",
+    ),
+    "a semicolon at the end": ('op.execute("COMMENT ON TABLE t IS NULL;")', ""),
+    "models in a function": ("from memstore.models import Base", "MS401"),
+    "settings": ("import memstore.settings", "MS401"),
+    "the operations": ("from memstore.migrations.operations import register", ""),
+    "a module beside it": ("from . import helpers", "MS401"),
+    "a package from elsewhere": ("import numpy, json", ""),
+}
+
+
+def codes(folder: Path, text: str, ignore: Iterable[str] = ()) -> str:
+    """Lint a file, and return the codes of what is found, in order."""
+    path = folder / "revision.py"
+    path.write_text(complete(text, "0002_tools", "0001_start"))
+    found = lint_revisions([str(path)], distance="cosine", ignore=ignore)
+    return " ".join(sorted(each.code for each in found.findings))
+
+
+@pytest.mark.parametrize(("body", "expected"), SAID.values(), ids=SAID.keys())
+def test_what_a_revision_says_is_told(tmp_path: Path, body: str, expected: str) -> None:
+    assert codes(tmp_path, IN_UPGRADE.format(body.replace("\n", "\n    "))) == expected
+
+
+WHOLE = {
+    "what goes up is dropped, and nothing is promised": (
+        "level = None\n\n\ndef upgrade():\n    op.drop_table('t')\n",
+        "MS201",
+    ),
+    "what goes down is dropped, and nothing is promised": (
+        "level = None\n\n\ndef downgrade():\n    op.drop_table('t')\n",
+        "",
+    ),
+    "a name given back": ("def downgrade():\n    op.rename_table('t', 'u')\n", ""),
+    "policies of tables that cannot be told": (
+        "def upgrade():\n    op.create_table('t', sa.Column('tenant_id'))\n"
+        "    for t in op.get_bind().tables:\n        op.enable_tenant_isolation(t)\n",
+        "",
+    ),
+    "a downgrade of nothing for what cannot be told": (
+        "import somebody\n\n\ndef upgrade():\n    somebody.change_things()\n\n\ndef downgrade():\n    pass\n",
+        "MS403",
+    ),
+    "both directions in the wrong order": (
+        'def upgrade():\n    op.drop_table_comment("t")\n    op.set_not_null_safely("t", "a")\n\n\n'
+        'def downgrade():\n    op.drop_table_comment("t")\n    op.drop_not_null_safely("t", "a")\n',
+        "MS108 MS108",
+    ),
+    "a helper is silenced where it is called": (
+        'def each(table):\n    op.create_index("ix", table, ["a"])\n\n\n'
+        'def upgrade():\n    each("a")  # lint: MS102 because a is small\n    each("b")\n',
+        "MS102",
+    ),
+    "helpers are followed, with what they are given": (
+        'def each(table, *, name="a"):\n    op.create_index(f"ix_{table}_{name}", table, [name])\n\n\n'
+        'def upgrade():\n    each("tools")\n    each(table="notes", name="b")\n',
+        "MS102 MS102",
+    ),
+    "a helper that calls itself ends": ("def upgrade():\n    upgrade()\n    op.drop_index('ix', 't')\n", "MS103"),
+    "what a helper returns": (
+        "def name():\n    return 'tools'\n\n\ndef upgrade():\n    op.create_index('ix', name(), ['a'])\n",
+        "MS102",
+    ),
+    "constants of the module": (
+        'T = "tools"\nC = ["a"]\n\n\ndef upgrade():\n    op.create_index("ix", T, [*C, "b"])\n',
+        "MS102",
+    ),
+    "other names of the module op": (
+        "from alembic import op as o\n\n\ndef upgrade():\n    o.drop_index('ix', 't')\n",
+        "MS103",
+    ),
+    "a downgrade": ("def downgrade():\n    op.create_index('ix', 't', ['a'])\n", "MS102"),
+    "an index that upgrade makes on a table that downgrade drops": (
+        'level = "irreversible"\nirreversible_because = "x"\n\n\ndef upgrade():\n    op.create_table("t")\n'
+        '    op.create_index("ix", "t", ["a"])\n\n\ndef downgrade():\n'
+        '    op.execute("DROP INDEX ix")\n    op.drop_table("t")\n',
+        "",
+    ),
+    "a computed column comes back by itself": (
+        'def upgrade():\n    op.create_table("x")\n    op.execute("ALTER TABLE t ADD COLUMN a int '
+        'GENERATED ALWAYS AS (b) STORED")  # lint: MS109 because t is small\n\n\n'
+        'def downgrade():\n    op.drop_column("t", "a")\n',
+        "",
+    ),
+    "a table that only archives of another": (
+        'def upgrade():\n    op.archive_table("a")\n    op.drop_table("b")\n\n\n'
+        'def downgrade():\n    op.restore_table("a")\n',
+        "MS201",
+    ),
+    "a merge does nothing both ways": ("def upgrade():\n    pass\n\n\ndef downgrade():\n    pass\n", ""),
+    "a downgrade that is refused": (
+        'def upgrade():\n    op.execute("CREATE VIEW v AS SELECT 1")\n\n\n'
+        'def downgrade():\n    raise NotImplementedError("why")\n',
+        "",
+    ),
+    "a downgrade of a docstring": (
+        'def upgrade():\n    op.execute("CREATE VIEW v AS SELECT 1")\n\n\ndef downgrade():\n    """Nothing."""\n',
+        "MS403",
+    ),
+    "an id of 32 characters": (
+        'revision = "0002_a_b_c_d_e_f_g_h_i_j_k_l_mno"\n\n\ndef upgrade():\n    pass\n\n\ndef downgrade():\n    pass\n',
+        "",
+    ),
+    "a distance of its own": (
+        'distance = "l2"\n\n\ndef upgrade():\n    op.create_index_concurrently("i", "t", ["e"], using="ivfflat")\n',
+        "",
+    ),
+    "imports for type checkers alone": (
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from memstore.models import Base\n",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), WHOLE.values(), ids=WHOLE.keys())
+def test_a_whole_file_is_told(tmp_path: Path, text: str, expected: str) -> None:
+    assert codes(tmp_path, text) == expected
+
+
+SILENCES = {
+    "on the line": (f"{INDEX}  # lint: MS102 because tools has ten rows", ""),
+    "on a line of the statement": (
+        'op.create_index(\n    "ix",  # lint: MS102 because it is small\n    "tools",\n    ["a"],\n)',
+        "",
+    ),
+    "above the statement": (f"# lint: MS102 because tools has ten rows\n{INDEX}", ""),
+    "elsewhere": (f"{INDEX}\nop.f('x')  # lint: MS102 because tools has ten rows", "MS102 MS902"),
+    "of another rule": (f"{INDEX}  # lint: MS103 because tools has ten rows", "MS102 MS902"),
+    "of a rule that is not": (f"{INDEX}  # lint: MS102, MS999 because tools has ten rows", "MS902"),
+    "of two rules": (
+        'op.add_column("t", sa.Column("a", index=True, unique=True))  # lint: MS102, MS107 because t is small',
+        "",
+    ),
+    "without a reason": (f"{INDEX}  # lint: MS102", "MS901"),
+    "with an empty reason": (f"{INDEX}  # lint: MS102 because", "MS901"),
+    "in a string": (f"{INDEX}; op.f('# lint: MS102 because')", "MS102"),
+}
+
+
+@pytest.mark.parametrize(("body", "expected"), SILENCES.values(), ids=SILENCES.keys())
+def test_a_silence_counts_where_it_stands(tmp_path: Path, body: str, expected: str) -> None:
+    assert codes(tmp_path, IN_UPGRADE.format(body.replace("\n", "\n    "))) == expected
+
+
+def test_a_silence_before_the_first_statement_counts_for_the_whole_revision(tmp_path: Path) -> None:
+    text = complete(IN_UPGRADE.format(f"{INDEX}\n    {INDEX}"), "0002", "0001")
+    docstring, _, rest = text.partition("\n")
+    path = tmp_path / "revision.py"
+    for where, count in (
+        (f"{docstring}\n# lint: MS102 because it is small\n{rest}", 0),
+        (f"{text}\n# lint: MS102 because\n", 4),
+    ):
+        path.write_text(where)
+        assert len(lint_revisions([str(path)]).findings) == count
+
+
+def test_squawks_silences_are_not_judged_where_squawk_is_not_asked(tmp_path: Path) -> None:
+    silence = "# lint: SQ-renaming-table because nobody uses it"
+    assert codes(tmp_path, IN_UPGRADE.format(f'op.execute("SELECT 1")  {silence}')) == ""
+    assert codes(tmp_path, IN_UPGRADE.format(f"{INDEX}  # lint: MS103 because x"), ignore=["MS103", "MS102"]) == ""
+
+
+def test_a_finding_says_where_and_what_to_type(tmp_path: Path) -> None:
+    path = tmp_path / "revision.py"
+    path.write_text(
+        complete(IN_UPGRADE.format('\n    op.create_index("ix_a", "tools", ["a"], schema="app")'), "0002", None)
+    )
+    (found,) = lint_revisions([str(path)]).findings
+    line = path.read_text().splitlines().index('    op.create_index("ix_a", "tools", ["a"], schema="app")') + 1
+    assert (found.line, found.revision, found.slug) == (line, "0002", "blocking-index")
+    assert "index ix_a on app.tools" in found.message
+    assert found.fix.startswith('op.create_index_concurrently("ix_a", "tools"')
