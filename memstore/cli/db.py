@@ -45,6 +45,11 @@ def status(as_json: JsonOption = False) -> None:
     out.print(f"pending     {', '.join(found.pending) or 'nothing'}")
     out.print(f"embeddings  {f'{found.embedding_dim} dimensions' if found.embedding_dim else '-'}")
     out.print(f"server      PostgreSQL {found.server_version}, pgvector {found.vector_version or 'not installed'}")
+    if found.unfinished:
+        way = "upgrade" if found.unfinished.upward else "downgrade"
+        out.print(
+            f"unfinished  {found.unfinished.revision}: its {way} was interrupted; the next run brings it to its end"
+        )
     if found.history:
         table = Table(box=None, pad_edge=False)
         for name in ("revision", "direction", "by", "at (UTC)", "took", "memstore"):

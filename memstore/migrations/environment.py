@@ -165,6 +165,7 @@ def _move(connection: Connection, command: Mapping[str, Any], run: Run, embeddin
             on_version_apply=plan.record,
             **_OPTIONS,
             memstore_moved=plan.moved,
+            memstore_begin=plan.begin,
             **run.options,
         )
         with explained(connection.engine.url):

@@ -6,13 +6,16 @@ from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import ledger
+from alembic.runtime.migration import RevisionStep
+
+from . import ledger, unfinished
 from .levels import check_steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from alembic.runtime.migration import MigrationContext, MigrationInfo, MigrationStep
+    from sqlalchemy import Connection
 
     from .operations.archive import MovedRows
 
@@ -36,7 +39,8 @@ class Plan:
     def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield what is left to do, after a look at all of it; Alembic asks for this at each attempt."""
         if self._todo is None:
-            steps = list(self._resolve(heads, migration_context))
+            begun = unfinished.read(None if migration_context.as_sql else migration_context.connection)
+            steps = unfinished.with_end_of(begun, list(self._resolve(heads, migration_context)), migration_context)
             check_steps(steps)
             self._todo = steps
         while self._todo:
@@ -44,6 +48,11 @@ class Plan:
             self.moved.clear()  # an attempt that failed has moved nothing
             yield self._todo[0]
             del self._todo[0]  # its transaction is committed by now, and not before
+
+    def begin(self, connection: Connection) -> None:
+        """Note that the step under way is about to commit something; safe operations call this."""
+        if self._todo and isinstance(self._todo[0], RevisionStep):
+            unfinished.note(connection, self._todo[0])
 
     def record(
         self,
@@ -54,5 +63,6 @@ class Plan:
     ) -> None:
         """Write the step that was just taken to the ledger; Alembic calls this before it commits."""
         duration = None if ctx.as_sql else round((monotonic() - self._started) * 1000)
+        unfinished.forget(None if ctx.as_sql else ctx.connection)
         self._taken.append(replace(ledger.record(ctx, step, heads, duration), moved=tuple(self.moved)))
         self.heads = set(heads)

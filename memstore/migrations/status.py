@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from ..database import connecting, driver_error, explained, open_connection
 from ..errors import MigrationError, SchemaMismatchError
 from ..settings import settings_beside_a_host
-from . import ledger
+from . import ledger, unfinished
 from .scripts import head, revisions
 from .width import check_embedding_dim, installed_embedding_dim
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     from .ledger import AppliedStep
+    from .unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class MigrationStatus:
     head: the newest revision that this package ships.
     pending: what `upgrade` would run, in order.
     embedding_dim: the width of its embeddings, None when memstore is not installed there.
+    unfinished: the step that a run began and did not end, which the next one brings to its end.
     history: the ledger, oldest first; empty for a role that may not read it.
     """
 
@@ -44,6 +46,7 @@ class MigrationStatus:
     embedding_dim: int | None
     server_version: str
     vector_version: str | None
+    unfinished: Unfinished | None
     history: tuple[AppliedStep, ...]
 
 
@@ -163,6 +166,7 @@ def _status(connection: Connection) -> MigrationStatus:
         embedding_dim=installed_embedding_dim(connection),
         server_version=str(connection.scalar(text("SHOW server_version"))),
         vector_version=connection.scalar(text("SELECT extversion FROM pg_extension WHERE extname = 'vector'")),
+        unfinished=unfinished.read(connection),
         history=ledger.read(connection),
     )
 

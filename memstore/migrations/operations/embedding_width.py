@@ -77,7 +77,7 @@ class EmbeddingWidthChange(MigrateOperation):
                 vector for each, in order. It is called outside of any transaction.
             text: SQL for the text of a row, for such a function.
             from_archive: take the embeddings that an earlier change has archived at that width. A row without one
-                gets that of `backfill`, which then is SQL, or NULL.
+                gets that of `backfill`, which then is SQL, or NULL; so do all where nothing is archived.
             batch_rows: how many texts the function is given at a time.
             schema: the schema of the table, the first of the search path when None.
 
@@ -168,6 +168,9 @@ class _Change:
 
     def _check_archive(self) -> None:
         archive = EmbeddingArchive(self._work, self._change, self._key, self._change.width)
+        if self._backfill is not None and not archive.exists():
+            self._from_archive = False  # the first time on this way there is none yet
+            return
         archive.check()
         if self._backfill is None and self._before.is_not_null:
             where = f"{quoted(self._change.column)} IS NOT NULL AND {archive.expression} IS NULL"

@@ -218,6 +218,9 @@ def stepwise(operations: Operations, name: str, target: str, table: str, *, lock
             ) from error
         stack.enter_context(build_session(work.connection, work.settings))
         stack.enter_context(_alone(work, table))
+        begin = context.opts.get("memstore_begin")
+        if begin is not None:
+            begin(work.connection)
         yield work
 
 

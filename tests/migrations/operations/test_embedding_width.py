@@ -252,7 +252,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"backfill": None}, "Give backfill=, or from_archive=True"),
     ({"backfill": embed}, "which text is embedded"),
     ({"backfill": embed, "from_archive": True}, "backfill is SQL for the rows"),
-    ({"from_archive": True}, "there is no archive memstore_archive"),
+    ({"backfill": None, "from_archive": True}, "there is no archive memstore_archive"),
 ]
 
 

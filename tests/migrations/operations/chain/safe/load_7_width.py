@@ -15,9 +15,17 @@ def upgrade() -> None:
         "embedding",
         12,
         backfill="(embedding::float4[] || ARRAY[0, 0, 0, 0]::float4[])::vector",
+        from_archive=True,
         schema="memstore",
     )
 
 
 def downgrade() -> None:
-    op.change_embedding_width("load_notes", "embedding", 8, backfill="subvector(embedding, 1, 8)", schema="memstore")
+    op.change_embedding_width(
+        "load_notes",
+        "embedding",
+        8,
+        backfill="subvector(embedding, 1, 8)",
+        from_archive=True,
+        schema="memstore",
+    )
