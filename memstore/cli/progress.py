@@ -25,9 +25,8 @@ def reporting(as_json: bool) -> Iterator[Reporter]:
     if as_json:
         yield _print_line
     elif err.is_terminal:
-        with ProgressBar(
-            TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[how_far]}"), console=err
-        ) as bar:
+        columns = (BarColumn(bar_width=10), TextColumn("{task.fields[share]}"), TextColumn("{task.description}"))
+        with ProgressBar(*columns, console=err) as bar:
             yield _Bars(bar)
     else:
         yield NowAndThen(lambda line: err.print(line, markup=False))
@@ -43,25 +42,24 @@ class _Bars:
     def __call__(self, progress: Progress) -> None:
         key = progress.operation, progress.target
         if key not in self._tasks:
-            self._tasks[key] = self._bar.add_task(
-                escape(f"{progress.operation} {progress.target}"), total=None, how_far=""
-            )
+            self._tasks[key] = self._bar.add_task("", total=None, share="")
         if progress.advice is not None:
             self._bar.console.print(progress.advice, markup=False)
             return
+        task, done = self._tasks[key], progress.done or 0
         self._bar.update(
-            self._tasks[key], total=progress.total, completed=progress.done or 0, how_far=escape(_how_far(progress))
+            task, total=progress.total, completed=done, share=_share(progress), description=escape(_doing(progress))
         )
 
 
-def _how_far(progress: Progress) -> str:
-    parts = [progress.phase]
-    if progress.percent is not None:
-        parts.append(f"{progress.percent:.0f} %")
-    if progress.eta_s is not None:
-        parts.append(f"{progress.eta_s:.0f} s left")
-    parts += [f"waiting for {each}" for each in progress.blocked_by]
-    return ", ".join(parts)
+def _share(progress: Progress) -> str:
+    share = "" if progress.percent is None else f"{progress.percent:3.0f} %"
+    return share if progress.eta_s is None else f"{share}, {progress.eta_s:.0f} s left"
+
+
+def _doing(progress: Progress) -> str:
+    waiting = [f"waiting for {each}" for each in progress.blocked_by]
+    return f"{progress.operation} {progress.target}\n{', '.join([progress.phase, *waiting])}"
 
 
 def _print_line(progress: Progress) -> None:

@@ -12,7 +12,7 @@ from .backfill_request import BackfillRequest, assignments_sql, find_key
 from .backfill_script import backfill_script
 from .backfill_walk import Walk
 from .constraint_state import check_script
-from .work import stepwise
+from .stepwise import stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

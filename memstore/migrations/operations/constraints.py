@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from alembic.operations import MigrateOperation, Operations
 
 from .constraint_state import ConstraintRequest, check_valid, find_constraint
+from .stepwise import stepwise
 from .validated import add_validated
-from .work import stepwise
 
 if TYPE_CHECKING:
     from .work import Work

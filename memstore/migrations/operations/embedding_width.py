@@ -30,8 +30,8 @@ from .embedding_exchange import ROWS_LEFT, exchange_statements
 from .embedding_walk import EmbeddingWalk
 from .index_definition import IndexRequest
 from .index_state import drop_leftover, find_index
+from .stepwise import stepwise
 from .validated import add_validated
-from .work import stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

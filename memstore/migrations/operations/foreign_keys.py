@@ -9,8 +9,8 @@ from alembic.operations import MigrateOperation, Operations
 from ...errors import MigrationError
 from ..sql_text import quoted, quoted_table
 from .constraint_state import ConstraintRequest, check_same, check_valid, probed
+from .stepwise import stepwise
 from .validated import add_validated
-from .work import stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

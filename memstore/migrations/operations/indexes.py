@@ -13,7 +13,7 @@ from ..pausing import is_busy
 from ..sql_text import literal, quoted, quoted_table
 from .index_definition import IndexRequest
 from .index_state import check_valid, drop_leftover, find_index, is_as_asked
-from .work import stepwise
+from .stepwise import stepwise
 
 log = logging.getLogger("memstore.migrations")
 

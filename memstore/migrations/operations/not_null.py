@@ -10,8 +10,8 @@ from alembic.operations import MigrateOperation, Operations
 from ...errors import MigrationError
 from ..sql_text import literal, quoted, quoted_table
 from .constraint_state import ConstraintRequest, check_script, find_constraint
+from .stepwise import stepwise
 from .validated import add_validated, validate_rows
-from .work import stepwise
 
 if TYPE_CHECKING:
     from .work import Work

@@ -12,7 +12,7 @@ from ..sql_text import quoted
 from .constraint_state import ConstraintRequest, check_as_asked, check_valid, find_constraint
 from .index_definition import IndexRequest
 from .indexes import build_index
-from .work import stepwise
+from .stepwise import stepwise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
