@@ -60,6 +60,7 @@ bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python benchmarks/import_time.py
 	$(BIN)/python benchmarks/check_time.py
 	$(BIN)/python benchmarks/schema.py
+	$(BIN)/python -m benchmarks.migrate_under_load
 
 build: .venv/installed ## Build the wheel and the source distribution into dist/
 	$(BIN)/python -m hatchling build

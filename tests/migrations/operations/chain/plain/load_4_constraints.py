@@ -1,4 +1,4 @@
-"""What holds for every row from now on, as Alembic writes it."""
+"""What holds for every row from now on, and an index for the foreign key, as Alembic writes it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,12 @@ def upgrade() -> None:
         source_schema="memstore",
         referent_schema="memstore",
     )
+    op.create_index("ix_load_group", TABLE, ["load_group"], schema="memstore")
     op.create_unique_constraint("uq_load_id", TABLE, ["id", "tenant_id"], schema="memstore")
 
 
 def downgrade() -> None:
     for name in ("uq_load_id", "fk_load_group", "ck_load_score"):
         op.drop_constraint(name, TABLE, schema="memstore")
+    op.drop_index("ix_load_group", TABLE, schema="memstore")
     op.alter_column(TABLE, "load_score", nullable=True, schema="memstore")

@@ -12,7 +12,6 @@ TABLE = "memory_nodes"
 
 def upgrade() -> None:
     op.create_index("ix_load_score", TABLE, ["tenant_id", "load_score"], schema="memstore")
-    op.create_index("ix_load_group", TABLE, ["load_group"], schema="memstore")
     op.drop_index("ix_load_group", TABLE, schema="memstore")
     op.create_index("ix_load_group", TABLE, ["load_group", "importance"], schema="memstore")
 
@@ -20,5 +19,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_load_group", TABLE, schema="memstore")
     op.create_index("ix_load_group", TABLE, ["load_group"], schema="memstore")
-    op.drop_index("ix_load_group", TABLE, schema="memstore")
     op.drop_index("ix_load_score", TABLE, schema="memstore")

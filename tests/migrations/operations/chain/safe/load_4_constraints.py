@@ -1,4 +1,4 @@
-"""What holds for every row from now on."""
+"""What holds for every row from now on, and an index for the foreign key."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ def upgrade() -> None:
         source_schema="memstore",
         referent_schema="memstore",
     )
+    op.create_index_concurrently("ix_load_group", TABLE, ["load_group"], schema="memstore")
     op.add_unique_safely("uq_load_id", TABLE, ["id", "tenant_id"], schema="memstore")
 
 
 def downgrade() -> None:
     for name in ("uq_load_id", "fk_load_group", "ck_load_score"):
         op.drop_constraint_safely(name, TABLE, schema="memstore")
+    op.drop_index_concurrently("ix_load_group", TABLE, schema="memstore")
     op.drop_not_null_safely(TABLE, "load_score", schema="memstore")

@@ -13,11 +13,9 @@ TABLE = "memory_nodes"
 
 def upgrade() -> None:
     op.create_index_concurrently("ix_load_score", TABLE, ["tenant_id", "load_score"], schema="memstore")
-    op.create_index_concurrently("ix_load_group", TABLE, ["load_group"], schema="memstore")
     op.swap_index_concurrently("ix_load_group", TABLE, ["load_group", "importance"], schema="memstore")
 
 
 def downgrade() -> None:
     op.swap_index_concurrently("ix_load_group", TABLE, ["load_group"], schema="memstore")
-    op.drop_index_concurrently("ix_load_group", TABLE, schema="memstore")
     op.drop_index_concurrently("ix_load_score", TABLE, schema="memstore")
