@@ -26,14 +26,14 @@ def reporting(as_json: bool) -> Iterator[Reporter]:
         yield _print_line
     elif err.is_terminal:
         columns = (BarColumn(bar_width=10), TextColumn("{task.fields[share]}"), TextColumn("{task.description}"))
-        with ProgressBar(*columns, console=err) as bar:
+        with ProgressBar(*columns, console=err, transient=True) as bar:
             yield _Bars(bar)
     else:
         yield NowAndThen(lambda line: err.print(line, markup=False))
 
 
 class _Bars:
-    """A bar for each operation, with its phase; advice stays above them."""
+    """A bar for the operation under way, with its phase; advice stays above it."""
 
     def __init__(self, bar: ProgressBar) -> None:
         self._bar = bar
@@ -42,6 +42,8 @@ class _Bars:
     def __call__(self, progress: Progress) -> None:
         key = progress.operation, progress.target
         if key not in self._tasks:
+            for over in self._tasks.values():
+                self._bar.update(over, visible=False)
             self._tasks[key] = self._bar.add_task("", total=None, share="")
         if progress.advice is not None:
             self._bar.console.print(progress.advice, markup=False)

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from alembic.script.revision import RevisionError
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from ..database import connecting, explained, open_connection
+from ..database import connecting, driver_error, explained, open_connection
 from ..errors import MigrationError
 from ..models import SCHEMA
 from .catalog.objects import DbObject, load_objects
 from .catalog.shipped import description_path
 from .check import read_only
 from .levels import Level, check_way_back, level_of
+from .pausing import sqlstate
 from .scripts import script_directory
 from .status import check_known, current_revision
 from .sums import check_evidence
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from .catalog.objects import Attributes
 
+_INSUFFICIENT_PRIVILEGE = "42501"
 _CODE = ("function", "view", "matview", "type")  # what goes without rows of its own
 
 
@@ -108,11 +111,18 @@ def _plan(connection: Connection, to: str) -> DowngradePlan:
     # A role that row level security applies to would count its own rows alone: so it fails.
     before = connection.scalar(text("SELECT current_setting('row_security')"))
     connection.execute(text("SET LOCAL row_security = off"))
-    steps, dropped = [], []
-    for script in scripts:
-        step = _step(connection, script)
-        steps.append(step)
-        dropped += [each.table for each in step.at_stake if each.column is None]
+    is_owner = connection.scalar(_IS_OWNER)
+    try:
+        steps = [_step(connection, script) for script in scripts]
+    except DBAPIError as error:
+        if not is_owner or sqlstate(error) != _INSUFFICIENT_PRIVILEGE or "row-level security" not in str(error.orig):
+            raise
+        raise MigrationError(
+            f"the rows cannot be counted: {driver_error(error)}, which is forced on its owner too. Nothing was done. "
+            "Type: ALTER TABLE ... NO FORCE ROW LEVEL SECURITY, or, to go down without this: "
+            f"memstore db downgrade {to} --yes --json"
+        ) from error
+    dropped = [each.table for step in steps for each in step.at_stake if each.column is None]
     connection.execute(text(f"SET LOCAL row_security = {before}"))
     return DowngradePlan(start, tuple(steps), (*_rights(connection, dropped), *_indexes(connection, dropped, scripts)))
 
@@ -169,6 +179,8 @@ def _count(connection: Connection, table: str, column: str | None) -> int:
         connection.scalar(text(f"SELECT count({column or '*'}) FROM {table}")) or 0
     )  # names are SQL in descriptions
 
+
+_IS_OWNER = text(f"SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = '{SCHEMA}'")
 
 _GRANTEES = text("""
     SELECT DISTINCT grantee::regrole::text AS role FROM pg_class, aclexplode(relacl)

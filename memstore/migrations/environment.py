@@ -25,7 +25,7 @@ from .progress import NowAndThen
 from .requirements import check_requirements
 from .retry import retrying
 from .session import migration_session
-from .sums import check_evidence
+from .sums import check_evidence, warn_of_files
 from .transaction import callers_transaction
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 
@@ -204,6 +204,7 @@ def _migrate_within(connection: Connection, command: Mapping[str, Any], run: Run
 
 def _render(command: Mapping[str, Any], run: Run) -> None:
     """Print the SQL of an upgrade or a downgrade instead of running it."""
+    warn_of_files(Path(context.script.dir))
     plan = Plan(command["fn"], run.steps)
     from_base = context.get_starting_revision_argument() is None
     context.configure(

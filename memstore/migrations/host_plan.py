@@ -19,7 +19,7 @@ from .namespace import DROP_AT_BASE, VERSION_TABLE, create_schema, drop_schema_a
 from .requirements import check_requirements
 from .session import MigrationSettings
 from .status import current_revision
-from .sums import check_evidence
+from .sums import check_evidence, warn_of_files
 from .width import DEFAULT_EMBEDDING_DIM, resolve_embedding_dim
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class HostPlan:
         migration_context.opts["memstore_settings"] = self._settings
         connection = migration_context.connection
         if migration_context.as_sql or connection is None:
+            warn_of_files()
             # From another revision on it is the database's to say, and here is none to ask.
             width = self._embedding_dim or (DEFAULT_EMBEDDING_DIM if self._current is None else None)
             migration_context.opts["embedding_dim"] = width

@@ -10,6 +10,7 @@ from alembic.runtime.migration import RevisionStep
 
 from . import ledger, unfinished
 from .levels import check_steps
+from .take_back import take_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -39,9 +40,9 @@ class Plan:
     def __call__(self, heads: tuple[str, ...], migration_context: MigrationContext) -> Iterator[MigrationStep]:
         """Yield what is left to do, after a look at all of it; Alembic asks for this at each attempt."""
         if self._todo is None:
-            begun = unfinished.read(None if migration_context.as_sql else migration_context.connection)
-            steps = unfinished.with_end_of(begun, list(self._resolve(heads, migration_context)), migration_context)
+            steps = list(self._resolve(heads, migration_context))
             check_steps(steps)
+            take_back(migration_context, steps)
             self._todo = steps
         while self._todo:
             self._started = monotonic()

@@ -7,12 +7,12 @@ whether there is one, nor to put it back, so this is the one place that does wit
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from alembic import context, op
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from alembic.runtime.migration import MigrationContext
 
@@ -45,3 +45,41 @@ def run_under_way() -> MigrationContext | None:
     # A run that failed has left its proxy behind.
     is_over = not found.as_sql and found.connection is not None and found.connection.closed
     return None if is_over else found
+
+
+@contextmanager
+def nothing_but(names: Collection[str]) -> Iterator[None]:
+    """Let `alembic.op` do only what is called so; everything else that a revision calls on it does nothing."""
+    operations = getattr(op, "_proxy", None)
+    if operations is None:
+        raise RuntimeError("alembic.op stands for no run: this is for what a run calls")
+    proxied, _ = operations._setups[type(operations)]
+    muted = [name for name in proxied if name not in names]
+    for name in muted:
+        setattr(operations, name, _Nothing())
+    operations._install_proxy()
+    try:
+        yield
+    finally:
+        for name in muted:
+            delattr(operations, name)
+        operations._install_proxy()
+
+
+class _Nothing:
+    """Stands for an operation that is left out, and for whatever it would return."""
+
+    def __call__(self, *_arguments: Any, **_options: Any) -> _Nothing:
+        return self
+
+    def __getattr__(self, name: str) -> _Nothing:
+        return self
+
+    def __enter__(self) -> _Nothing:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        return None
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())

@@ -36,6 +36,15 @@ _BUSY = text("""
     ORDER BY 1 LIMIT 5
 """)
 
+_VACUUMED = text("""
+    SELECT DISTINCT format('%I.%I', n.nspname, c.relname)
+    FROM pg_locks AS l JOIN pg_class AS c ON c.oid = l.relation JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_stat_activity AS a USING (pid)
+    WHERE l.granted AND l.mode = 'ShareUpdateExclusiveLock' AND a.backend_type = 'autovacuum worker'
+      AND a.datname = current_database() AND n.nspname = :schema AND c.relkind = 'r'
+""")
+_AUTOVACUUM_MS = 3_000  # more than deadlock_timeout, which is a second
+
 
 def retrying(
     attempt: Callable[[], None], connection: Connection, settings: Settings, doing: Callable[[], str], report: Reporter
@@ -59,9 +68,28 @@ def retrying(
                 raise MigrationError(_gave_up(connection, settings, doing())) from error
             log.warning("%s: %s; trying again in %.2f s", doing(), driver_error(error), pause)
             report(Progress("migration", doing(), "busy, trying again", blocked_by=_blockers(connection)))
+            _let_autovacuum_give_way(connection)
             sleep(connection, pause)
         else:
             return
+
+
+def _let_autovacuum_give_way(connection: Connection) -> None:
+    """Wait for a lock that stops neither readers nor writers, long enough for an autovacuum to be cancelled for it.
+
+    It gives way to who has waited for a second (deadlock_timeout), which a wait for a stronger lock never does here.
+    """
+    tables = connection.scalars(_VACUUMED, {"schema": SCHEMA}).all()
+    connection.rollback()
+    for table in tables:
+        try:
+            connection.execute(text(f"SET LOCAL lock_timeout = {_AUTOVACUUM_MS}"))
+            connection.execute(text(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE"))
+        except DBAPIError as error:
+            if not is_busy(error):
+                raise
+            log.info("the autovacuum of %s goes on", table)
+        connection.rollback()
 
 
 def _gave_up(connection: Connection, settings: Settings, step: str) -> str:

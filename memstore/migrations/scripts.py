@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
+from alembic.util import CommandError
 
 from ..errors import MigrationError
 
@@ -24,10 +27,15 @@ def script_location() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "alembic"
 
 
+def is_installed(location: Path) -> bool:
+    """Tell whether a folder with revisions is that of an installed memstore, where nobody works on them."""
+    return location.resolve() == _PACKAGE / "alembic"
+
+
 def version_location() -> str:
     """Return what a host's `version_locations` name: a resource of the package, or in a checkout a folder."""
     location = script_location()
-    return "memstore:alembic/versions" if location.parent == _PACKAGE else str(location / "versions")
+    return "memstore:alembic/versions" if is_installed(location) else str(location / "versions")
 
 
 def make_config() -> Config:
@@ -46,7 +54,11 @@ def script_directory() -> ScriptDirectory:
 
 @cache
 def head() -> str:
-    """Return the id of the newest revision that this package ships."""
+    """Return the id of the newest revision that this package ships.
+
+    Raises:
+        MigrationError: as `revisions`.
+    """
     return revisions()[-1]
 
 
@@ -55,12 +67,19 @@ def revisions() -> tuple[str, ...]:
     """Return the ids of all revisions that this package ships, oldest first.
 
     Raises:
-        MigrationError: one that another comes after has no file.
+        MigrationError: there are none, one that another comes after has no file, one has two, or one cannot be read.
     """
     try:
-        return tuple(script.revision for script in reversed(list(script_directory().walk_revisions())))
-    except KeyError as error:  # all that Alembic says of a revision whose file is missing
-        raise MigrationError(f"the file of revision {error} is missing. Run: memstore db verify") from error
+        with warnings.catch_warnings():
+            # All that Alembic says of these, before it fails by something that names neither.
+            warnings.filterwarnings("error", r"Revision .* is (not present|present more than once)", UserWarning)
+            found = tuple(script.revision for script in reversed(list(script_directory().walk_revisions())))
+    except (UserWarning, CommandError, RevisionError, SyntaxError) as error:
+        raise MigrationError(f"the revisions cannot be read: {error}. Run: memstore db verify") from error
+    if not found:
+        versions = script_location() / "versions"
+        raise MigrationError(f"found no revision in {versions}, needed those of memstore. Run: memstore db verify")
+    return found
 
 
 def checksum(script: Script) -> str:

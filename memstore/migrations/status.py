@@ -36,7 +36,7 @@ class MigrationStatus:
     head: the newest revision that this package ships.
     pending: what `upgrade` would run, in order.
     embedding_dim: the width of its embeddings, None when memstore is not installed there.
-    unfinished: the step that a run began and did not end, which the next one brings to its end.
+    unfinished: the step that a run began and did not end; the next one goes on with it, or takes it back.
     history: the ledger, oldest first; empty for a role that may not read it.
     """
 

@@ -1,7 +1,7 @@
-"""A step that commits on its way and was killed: the next run brings it to its end, whichever way that run goes.
+"""A note in the database that a step is under way whose operations commit: what is left of it where it was killed.
 
 A revision of safe operations is stamped at its end. Killed on the way down it still counts as there, killed on the way
-up as not there, while it is something of both. So a note is kept in the database as long as such a step is under way.
+up as not there, while it is something of both. The next run goes on with it, or takes it back: see `take_back`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alembic.runtime.migration import MigrationStep, RevisionStep
 from sqlalchemy import text
 
 from ..models import SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from alembic.runtime.migration import MigrationContext
+    from alembic.runtime.migration import RevisionStep
     from sqlalchemy import Connection
 
 KEY = "step_under_way"
@@ -54,32 +51,9 @@ def read(connection: Connection | None) -> Unfinished | None:
 
 
 def forget(connection: Connection | None) -> None:
-    """Strike the note out, in the transaction that stamps the step."""
+    """Strike the note out, in the transaction that stamps the step, or ends what takes it back."""
     if connection is not None and _has_settings(connection):
         connection.execute(_FORGET)
-
-
-def with_end_of(
-    unfinished: Unfinished | None, steps: Sequence[MigrationStep], context: MigrationContext
-) -> list[MigrationStep]:
-    """Return the steps of a run, where need be after those that bring an unfinished one to its end, and back.
-
-    In the direction that it had, the run begins with it anyway. In the other one it is ended first, and then undone.
-    """
-    environment = context.environment_context
-    if unfinished is None or environment is None or any(not isinstance(each, RevisionStep) for each in steps):
-        return list(steps)
-    first = steps[0] if steps else None
-    if isinstance(first, RevisionStep) and Unfinished(first.revision.revision, first.is_upgrade) == unfinished:
-        return list(steps)
-    script = environment.script.get_revision(unfinished.revision)
-    if script is None:
-        return list(steps)
-    up, down = (
-        make(environment.script.revision_map, script)
-        for make in (MigrationStep.upgrade_from_script, MigrationStep.downgrade_from_script)
-    )
-    return [*((up, down) if unfinished.upward else (down, up)), *steps]
 
 
 def _has_settings(connection: Connection) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("memstore.migrations")
 
 EVERY_S = 0.5
+_JOIN_S = 1.0
 
 # Of a build only its own role and members of pg_read_all_stats see more than the pid: the watcher has the same role.
 _SAMPLE = """
@@ -60,7 +61,7 @@ def watched(connection: Connection, report: Reporter, operation: str, target: st
         yield
     finally:
         over.set()
-        watcher.join()
+        watcher.join(_JOIN_S)  # it may be connecting still, and nobody waits for that
 
 
 def _watch(engine: Engine, pid: int, over: threading.Event, report: Reporter, beginning: Progress) -> None:
@@ -72,6 +73,8 @@ def _watch(engine: Engine, pid: int, over: threading.Event, report: Reporter, be
         else:
             _sample_until(engine, pid, over, report, beginning)
     except Exception as error:  # noqa: BLE001 -- a build of hours does not fail because nobody can watch it
+        if over.is_set():
+            return
         log.warning("%s %s goes on unwatched: %s", beginning.operation, beginning.target, error)
 
 
@@ -83,7 +86,10 @@ def _sample_until(engine: Engine, pid: int, over: threading.Event, report: Repor
         cursor = connection.cursor()
         while not over.is_set():
             cursor.execute(_SAMPLE.format(pid=pid))
-            report(_progress(beginning, rate, cursor.fetchone()))
+            progress = _progress(beginning, rate, cursor.fetchone())
+            if over.is_set():  # somebody else's report would be mixed up with it by now
+                return
+            report(progress)
             connection.rollback()  # else what pg_stat_activity showed stays as it was
             over.wait(EVERY_S)
     finally:

@@ -12,13 +12,19 @@ from memstore.database import create_engine
 from memstore.errors import MigrationError, ServerUnreachableError
 from memstore.migrations import downgrade, status, upgrade
 from memstore.settings import Settings
-from tests.support import dump
+from tests.support import Server, dump
 
 PATIENT = Settings(lock_timeout_ms=50, lock_retries=20)
 IMPATIENT = Settings(lock_timeout_ms=50, lock_retries=2)
 BLOCKED_RUNNER = """
     SELECT pid FROM pg_stat_activity
     WHERE application_name = 'memstore db' AND wait_event_type = 'Lock' AND datname = current_database()
+"""
+
+# As slow as may be: a page, and then a rest.
+SLOW_AUTOVACUUM = """
+    ALTER TABLE memstore.tenants SET (autovacuum_vacuum_threshold = 0, autovacuum_vacuum_scale_factor = 0,
+        autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1)
 """
 
 
@@ -39,6 +45,24 @@ async def test_a_busy_table_is_tried_again_until_it_is_free(engine: AsyncEngine,
     await reader.dispose()
     assert [step.revision for step in result.steps] == ["0004_memory_nodes"]
     assert (await status(engine)).current == "0003_agents_sessions"
+
+
+async def test_an_autovacuum_gives_way(engine: AsyncEngine, server: Server) -> None:
+    await downgrade(engine, "0004_memory_nodes")
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("INSERT INTO memstore.tenants (name) SELECT n FROM generate_series(1, 20000) AS n")
+        )
+    async with engine.begin() as connection:
+        await connection.execute(text("DELETE FROM memstore.tenants"))
+        await connection.execute(text(SLOW_AUTOVACUUM))
+    server.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'", "SELECT pg_reload_conf()")
+    vacuuming = False
+    while not vacuuming:
+        async with engine.connect() as watcher:
+            vacuuming = bool(await watcher.scalar(text("SELECT count(*) FROM pg_stat_progress_vacuum")))
+    server.execute("ALTER SYSTEM RESET autovacuum_naptime", "SELECT pg_reload_conf()")
+    await downgrade(engine, "0001_foundation", settings=Settings(lock_timeout_ms=50, lock_retries=3))
 
 
 async def test_a_deadlock_is_tried_again(engine: AsyncEngine, url: URL) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from memstore.database import create_engine
 from memstore.errors import MigrationError, MigrationLockError, PermissionDeniedError, RequirementError
-from memstore.migrations import downgrade, grant, render_sql, status, upgrade, verify_schema
+from memstore.migrations import downgrade, grant, plan_downgrade, render_sql, status, upgrade, verify_schema
 from memstore.migrations.environment import Run
 from memstore.migrations.lock import ADVISORY_LOCK, process_lock
 from memstore.migrations.scripts import make_config
@@ -176,3 +176,16 @@ async def test_what_was_dropped_by_hand_is_not_taken_for_a_missing_upgrade(engin
     with pytest.raises(MigrationError, match="0015_agent_stats.*the database is not as its revision says"):
         await downgrade(engine, "0014_retention")
     assert (await status(engine)).current == "0015_agent_stats"
+
+
+async def test_rows_that_their_owner_may_not_count_are_not_guessed(owner_url: URL) -> None:
+    await create_extension(owner_url)
+    await upgrade(owner_url, embedding_dim=4)
+    engine = create_engine(owner_url)
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE memstore.users FORCE ROW LEVEL SECURITY"))
+    with pytest.raises(
+        MigrationError, match="forced on its owner too. Nothing was done. Type: ALTER TABLE .* NO FORCE"
+    ):
+        await plan_downgrade(engine, "base")
+    await engine.dispose()
