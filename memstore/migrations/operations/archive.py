@@ -51,7 +51,7 @@ class Archive(MigrateOperation):
 
         Raises:
             MigrationError: an earlier archive of this table was not restored; or the transaction is not
-                READ COMMITTED.
+                READ COMMITTED; or the archives belong to another role.
         """
         versions = _version_table(operations)
         _run(operations, "archived", archive_sql.archive_table(table, schema, versions))
@@ -60,11 +60,12 @@ class Archive(MigrateOperation):
     def restore_table(cls, operations: Operations, table: str, *, schema: str | None = None) -> None:
         """Insert the rows that `archive_table` has kept of this table, if any, and drop what kept them.
 
-        All columns that both have come back as they were, those of identity too; triggers do not fire.
+        All columns that both have come back as they were, those of identity too, whose numbers go on after the last
+        that was given out; triggers do not fire.
 
         Raises:
-            MigrationError: a column that cannot be NULL and has no default is not in the archive; or the
-                archive belongs to another role.
+            MigrationError: a column that cannot be NULL and has no default is not in the archive; the archive
+                belongs to another role; or the table has rows, or constraints, that archived rows do not agree with.
         """
         _run(operations, "restored", archive_sql.restore_table(table, schema))
 

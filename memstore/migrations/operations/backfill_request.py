@@ -85,7 +85,10 @@ def find_key(work: Work, request: BackfillRequest, asked: Sequence[str] | None) 
 
 
 class BatchStatements:
-    """The statements of one batch, for `Work.execute` with parameters: :after_1, ... are the key to go on after."""
+    """The statements of one batch, for `Work.execute` with parameters.
+
+    Those are the key to go on after, :after_1, ..., and the last one that counts, :upto_1, ...
+    """
 
     def __init__(self, request: BackfillRequest, key: Key) -> None:
         self._table = escaped(request.table_sql)
@@ -96,7 +99,13 @@ class BatchStatements:
         self._types = [escaped(each) for each in key.types]
         self._numbers = range(1, len(key.names) + 1)
 
-    def update(self, *, limit: int, after: bool, lock: str) -> str:
+    def last_key(self) -> str:
+        """Return the query for the last key of the table, as text, whether its row is to be done or not."""
+        last = ", ".join(f"CAST({each} AS text)" for each in self._columns)
+        order = ", ".join(f"{each} DESC" for each in self._columns)
+        return f"SELECT {last} FROM {self._table} ORDER BY {order} LIMIT 1"
+
+    def update(self, *, limit: int, after: bool, upto: bool, lock: str) -> str:
         """Return the UPDATE of so many rows: how many there were, how many were done, and the last key as text.
 
         The rows are found before the first of them is locked: looking for few among many takes long. Names begin with
@@ -111,6 +120,8 @@ class BatchStatements:
         is_locked = " AND ".join(f"{each} = memstore_key_{n}" for n, each in self._numbered())
         last = ", ".join(f"CAST(memstore_keys_{n}[cardinality(memstore_keys_{n})] AS text)" for n in self._numbers)
         beyond = f" AND {self._beyond('>', 'after')}" if after else ""
+        if upto:
+            beyond += f" AND {self._beyond('<=', 'upto')}"
         return f"""
             WITH memstore_found AS MATERIALIZED (
                 SELECT {arrays}, clock_timestamp() AS memstore_at

@@ -88,4 +88,11 @@ def backfill_script(request: BackfillRequest) -> tuple[str, ...]:
         hint=literal(f"to find them: SELECT * {request.rows}"),
     )
     # Rows that policies hide are not passed over in silence.
-    return ("SET row_security = off", block, "RESET row_security")
+    # And the block begins its transactions as the session does.
+    return (
+        "SET row_security = off",
+        "SET default_transaction_isolation = 'read committed'",
+        block,
+        "RESET default_transaction_isolation",
+        "RESET row_security",
+    )

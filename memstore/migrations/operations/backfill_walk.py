@@ -63,6 +63,7 @@ class Walk:
         self._strength = "NO KEY UPDATE"
         self._rate = Rate()
         self._done = 0
+        self._upto: tuple[str, ...] = ()
         self._total: int | None = None
 
     def run(self) -> int:
@@ -77,7 +78,7 @@ class Walk:
         for _ in range(passes):
             if self._is_over():
                 return self._done
-            self._pass()
+            self.run_once()
             if self._is_over():
                 return self._done
             self._work.patiently(self._wait_for_one, phase="waiting for a row")
@@ -92,15 +93,27 @@ class Walk:
     def _is_over(self) -> bool:
         return self._total == 0 or not self._work.execute(f"SELECT EXISTS (SELECT {self._request.rows})")[0][0]
 
-    def _pass(self) -> None:
+    def run_once(self) -> None:
+        """Go through the table once, up to the last row that it has now: others may come in as fast as they are done.
+
+        Rows that somebody has locked are left.
+
+        Raises:
+            MigrationError: a row that was done is still to be done; or a batch met a lock at the last try too.
+        """
+        self._upto = self._last_key()
         after: tuple[str, ...] | None = None
-        while True:
+        while self._upto:
             batch = self._batch(after)
             self._tell()
             if batch.found < self._rows:
                 return
             after = batch.last
             self._adapt(batch)
+
+    def _last_key(self) -> tuple[str, ...]:
+        rows = self._work.execute(self._statements.last_key(), {})
+        return tuple(rows[0]) if rows else ()
 
     def _adapt(self, batch: Batch) -> None:
         if not self._is_fixed and batch.done:
@@ -128,19 +141,19 @@ class Walk:
         self._update(1, None, lock, self._work.settings.concurrent_lock_timeout_ms)
 
     def _update(self, limit: int, after: tuple[str, ...] | None, lock: str, lock_timeout_ms: int) -> Batch:
-        parameters = _parameters("after", after or ())
-        update = self._statements.update(limit=limit, after=after is not None, lock=lock)
+        parameters = _parameters("after", after or ()) | _parameters("upto", self._upto)
+        update = self._statements.update(limit=limit, after=after is not None, upto=bool(self._upto), lock=lock)
         with self._work.begun():
             self._work.execute(_SET.format(lock_timeout_ms=lock_timeout_ms))
             found, done, left, seconds, *last = tuple(self._work.execute(update, parameters)[0])
             if left:
-                self._check_done(after, last, parameters)
+                self._check_done(after, last)
         self._done += done
         return Batch(found, done, seconds, tuple(last))
 
-    def _check_done(self, after: tuple[str, ...] | None, last: Sequence[str], parameters: dict[str, str]) -> None:
+    def _check_done(self, after: tuple[str, ...] | None, last: Sequence[str]) -> None:
         query = self._statements.still_left(after=after is not None)
-        left = self._work.execute(query, parameters | _parameters("last", last))[0][0]
+        left = self._work.execute(query, _parameters("after", after or ()) | _parameters("last", last))[0][0]
         if left:
             raise MigrationError(
                 f"{self._work.name} {self._work.target}: {left} rows that were updated still satisfy `where` "

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import MigrationError
 from ..sql_text import escaped, literal, quoted, quoted_table
+from .temporary import rolled_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from alembic.operations import Operations
 
@@ -140,7 +140,7 @@ def probed(work: Work, probe: ConstraintRequest, tables: Mapping[str, str]) -> s
 
     `tables` are their names and what they are made of, in SQL.
     """
-    with _rolled_back(work):
+    with rolled_back(work):
         for name, content in tables.items():
             work.execute(f"CREATE TEMPORARY TABLE {quoted(name)} ({content})")
         work.execute(probe.add())
@@ -165,14 +165,3 @@ def check_valid(operations: Operations, request: ConstraintRequest) -> None:
         f"the constraint {request.label} is not there, or not valid",
         f"mend the rows that violate it, then run: {request.validate()}",
     )
-
-
-@contextmanager
-def _rolled_back(work: Work) -> Iterator[None]:
-    begin, end = ("SAVEPOINT memstore_probe", "ROLLBACK TO memstore_probe") if work.inline else ("BEGIN", "ROLLBACK")
-    work.execute(begin)
-    try:
-        yield
-    finally:
-        if not work.connection.invalidated:
-            work.execute(end)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from alembic.operations import MigrateOperation, Operations
 
-from .constraint_state import ConstraintRequest, check_valid, find_constraint
+from ..sql_text import literal
+from .constraint_state import ConstraintRequest, check_script, check_valid, find_constraint
 from .stepwise import stepwise
 from .validated import add_validated
 
@@ -60,11 +61,19 @@ class SafeConstraints(MigrateOperation):
         A foreign key locks both of its tables, for the moment that it takes.
 
         Raises:
-            MigrationError: the table is busy beyond the retries, or the revision has written something before it.
+            MigrationError: there is no such table; it is busy beyond the retries; or the revision has written something
+                before it.
         """
         request = ConstraintRequest(name, table, schema, "")
         with stepwise(operations, "drop_constraint_safely", request.label, request.table_sql, locks_rows=False) as work:
             _drop(work, request)
+        check_script(
+            operations,
+            f"EXISTS (SELECT FROM pg_constraint WHERE conrelid = to_regclass({literal(request.table_sql)}) "
+            f"AND conname = {literal(name)})",
+            f"the constraint {request.label} is still there",
+            "run this script again",
+        )
 
 
 def _drop(work: Work, request: ConstraintRequest) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...errors import MigrationError
 from ..sql_text import escaped, literal, quoted, quoted_table
-from .archive_sql import ARCHIVE_SCHEMA
+from .archive_names import ARCHIVE_SCHEMA
 from .embedding_column import schema_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ ROWS = 2_000  # a batch; of 1,024 dimensions 8 MB
 
 _VALUE = "memstore_embedding"
 _MAX_LABEL = 56  # bytes, of the 63 that a name has
+_OTHER_OWNER = """
+    SELECT pg_get_userbyid(nspowner)::text, current_user::text FROM pg_namespace
+    WHERE nspname = :name AND NOT pg_has_role(nspowner, 'USAGE')
+"""
 # Default privileges may have given rights away.
 _REVOKE = """
     DO $$ DECLARE role text; BEGIN
@@ -47,6 +51,16 @@ class EmbeddingArchive:
     def exists(self) -> bool:
         """Tell whether there is one."""
         return bool(self._work.execute("SELECT to_regclass(:name) IS NOT NULL", {"name": self.name})[0][0])
+
+    def check_owner(self) -> None:
+        """Raise `MigrationError` where the archives are another role's."""
+        rows = self._work.execute(_OTHER_OWNER, {"name": ARCHIVE_SCHEMA})
+        if rows:
+            owner, role = tuple(rows[0])
+            raise MigrationError(
+                f"{self._work.name} {self._work.target}: the schema {ARCHIVE_SCHEMA} belongs to the role {owner}. "
+                f"Nothing was done. Migrate as that role, or: ALTER SCHEMA {ARCHIVE_SCHEMA} OWNER TO {quoted(role)}"
+            )
 
     @property
     def expression(self) -> str:

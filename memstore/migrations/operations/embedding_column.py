@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from sqlalchemy.exc import DBAPIError
 
 from ...errors import MigrationError
 from ..sql_text import literal, quoted, quoted_table
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
 MARK = "memstore: change_embedding_width"
 
 _MAX_NAME = 63  # bytes, beyond which PostgreSQL cuts
-_PROBE = "memstore_probe"
 _COLUMNS = """
     SELECT attname::text AS name, attnum, typname::text AS type, format_type(atttypid, atttypmod) AS full_type,
            atttypmod AS width, attnotnull AS is_not_null, coalesce(col_description(attrelid, attnum), '') AS comment,
@@ -30,21 +26,6 @@ _TABLE = """
     SELECT relkind::text AS kind, row_security_active(c.oid) AS hides_rows,
            EXISTS (SELECT FROM pg_inherits WHERE c.oid IN (inhrelid, inhparent)) AS inherits, nspname::text AS schema
     FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace WHERE c.oid = to_regclass(:table)
-"""
-_INDEXES = """
-    SELECT c.relname::text AS name, pg_get_indexdef(c.oid) AS definition, obj_description(c.oid, 'pg_class') AS comment
-    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
-    WHERE i.indrelid = to_regclass(:table) AND c.relname <> :todo AND i.indisvalid
-      AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)
-      AND EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = i.indexrelid
-                  AND refclassid = 'pg_class'::regclass AND refobjid = i.indrelid AND refobjsubid = :attnum)
-    ORDER BY 1
-"""
-_CHECKS = """
-    SELECT conname::text AS name, pg_get_constraintdef(oid) AS definition,
-           obj_description(oid, 'pg_constraint') AS comment
-    FROM pg_constraint
-    WHERE conrelid = to_regclass(:table) AND contype = 'c' AND conkey = ARRAY[CAST(:attnum AS smallint)] ORDER BY 1
 """
 _IN_THE_WAY = """
     SELECT DISTINCT CASE
@@ -169,63 +150,6 @@ def check_column(work: Work, change: WidthChange, found: Any) -> None:
         )
 
 
-def carried(
-    work: Work, change: WidthChange, attnum: int, before: int, full_type: str
-) -> tuple[list[Carried], list[Carried]]:
-    """Return the indexes and checks of the column as they are on one of the new width, found to be possible.
-
-    They are made on an empty temporary table, whose column is renamed: so the server itself rewrites them.
-
-    Raises:
-        MigrationError: an index, a check or the type does not take the new width.
-    """
-    parameters = {"table": change.table_sql, "attnum": attnum}
-    indexes = work.execute(_INDEXES, {**parameters, "todo": change.todo})
-    checks = work.execute(_CHECKS, parameters)
-    probe, old, new = f"pg_temp.{_PROBE}", quoted(change.column), quoted(change.new)
-    work.execute("BEGIN")
-    try:
-        work.execute(f"CREATE TEMPORARY TABLE {_PROBE} (LIKE {change.table_sql})")
-        work.execute(f"ALTER TABLE {probe} DROP COLUMN IF EXISTS {new}")
-        work.execute(f"ALTER TABLE {probe} ADD COLUMN {new} {full_type}")
-        work.execute(f"ALTER TABLE {probe} DROP COLUMN {new}")
-        for number, index in enumerate(indexes):
-            work.execute(f"CREATE INDEX {_PROBE}_{number} ON {probe}{_after_table(index.definition)}")
-        for number, check in enumerate(checks):
-            work.execute(f"ALTER TABLE {probe} ADD CONSTRAINT {_PROBE}_{number} {check.definition}")
-        work.execute(f"ALTER TABLE {probe} RENAME COLUMN {old} TO {new}")
-        new_indexes, new_checks = [], []
-        for number, index in enumerate(indexes):
-            text = work.execute(f"SELECT pg_get_indexdef('pg_temp.{_PROBE}_{number}'::regclass)")[0][0]
-            is_unique = index.definition.startswith("CREATE UNIQUE")
-            new_indexes.append(
-                Carried(index.name, _widened(_after_table(text), before, change.width), is_unique, index.comment)
-            )
-        for number, check in enumerate(checks):
-            text = work.execute(
-                f"SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = '{probe}'::regclass "
-                f"AND conname = '{_PROBE}_{number}'"
-            )[0][0]
-            new_checks.append(Carried(check.name, _widened(text, before, change.width), False, check.comment))
-        work.execute(f"ALTER TABLE {probe} DROP COLUMN {new}")
-        work.execute(f"ALTER TABLE {probe} ADD COLUMN {new} {full_type}")
-        for each in new_indexes:
-            work.execute(f"CREATE INDEX ON {probe}{each.definition}")
-        for each in new_checks:
-            work.execute(f"ALTER TABLE {probe} ADD CONSTRAINT {quoted(each.name)} {each.definition}")
-    except DBAPIError as error:
-        raise refusal(
-            work,
-            f"what the column has does not take {full_type}: {str(error.orig).splitlines()[0]}",
-            "Drop or exchange that in a revision before this one. HNSW and IVFFlat take 2,000 dimensions of vector "
-            "and 4,000 of halfvec",
-        ) from error
-    finally:
-        if not work.connection.invalidated:
-            work.execute("ROLLBACK")
-    return new_indexes, new_checks
-
-
 def comment_sql(place: str, comment: str | None) -> str:
     """Return what comments on something, or takes the comment away."""
     return f"COMMENT ON {place} IS {literal(comment) if comment else 'NULL'}"
@@ -234,11 +158,3 @@ def comment_sql(place: str, comment: str | None) -> str:
 def refusal(work: Work, problem: str, remedy: str) -> MigrationError:
     """Return the error that nothing was done, why, and what to do."""
     return MigrationError(f"{work.name} {work.target}: {problem}. Nothing was done. {remedy}")
-
-
-def _after_table(definition: str) -> str:
-    return " USING " + definition.partition(" USING ")[2]
-
-
-def _widened(definition: str, before: int, after: int) -> str:
-    return re.sub(rf"\b(vector|halfvec|bit)\({before}\)", rf"\g<1>({after})", definition)

@@ -42,8 +42,13 @@ class EmbeddingWalk:
         rows = escaped(f"FROM {change.table_sql} WHERE {change.is_left}")
         select = escaped(f"SELECT CAST(jsonb_build_array({keys}) AS text), CAST(({text}) AS text)")
         order = escaped(f"ORDER BY {keys} LIMIT {batch_rows}")
-        self._first = f"{select} {rows} {order}"
-        self._next = f"{select} {rows} AND ({escaped(keys)}) > ({last}) {order}"
+        # Up to the last row of the beginning: others may come in as fast as they are embedded.
+        upto = f"({escaped(keys)}) <= ({last.replace(':last', ':upto')})"
+        descending = escaped(", ".join(f"{each} DESC" for each in columns))
+        end = escaped(f"FROM {change.table_sql}") + f" ORDER BY {descending} LIMIT 1"
+        self._upto = f"SELECT CAST(jsonb_build_array({escaped(keys)}) AS text) {end}"
+        self._first = f"{select} {rows} AND {upto} {order}"
+        self._next = f"{select} {rows} AND {upto} AND ({escaped(keys)}) > ({last}) {order}"
         self._count = f"SELECT count(*) {rows}"
         matches = " AND ".join(
             f"{column} = CAST(memstore_each -> 0 ->> {n} AS {each})"
@@ -57,7 +62,7 @@ class EmbeddingWalk:
         ).replace(r"\:embedded", ":embedded")
 
     def run(self) -> int:
-        """Go through all rows that are left once, and return how many there were.
+        """Go once through the rows that are left now, and return how many there were.
 
         Raises:
             MigrationError: the model gave another number of vectors than it was given texts, or a row has no text or
@@ -65,12 +70,16 @@ class EmbeddingWalk:
         """
         total = self._work.execute(escaped(self._count))[0][0]
         seen = 0
-        rows = self._work.execute(self._first, {})
+        ends = self._work.execute(self._upto, {})
+        if not ends:
+            return 0
+        upto = {"upto": ends[0][0]}
+        rows = self._work.execute(self._first, upto)
         while rows:
             self._store(rows)
             seen += len(rows)
             self._work.report("embedding", min(seen, total), total)
-            rows = self._work.execute(self._next, {"last": rows[-1][0]})
+            rows = self._work.execute(self._next, upto | {"last": rows[-1][0]})
         return seen
 
     def _store(self, rows: Sequence[Any]) -> None:

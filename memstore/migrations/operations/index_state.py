@@ -9,6 +9,7 @@ from ...errors import MigrationError
 from ..lock import POLL_S
 from ..pausing import sleep
 from ..sql_text import escaped, literal
+from .temporary import rolled_back
 
 if TYPE_CHECKING:
     from alembic.operations import Operations
@@ -36,6 +37,28 @@ BEGIN
     END IF;
 END
 $check$
+"""
+
+_CHECK_GONE = """
+DO $check$
+BEGIN
+    IF to_regclass({name}) IS NOT NULL THEN
+        RAISE EXCEPTION 'the index % is still there', {name} USING HINT = 'run this script again';
+    END IF;
+END
+$check$
+"""
+_DROP_INVALID = """
+DO $drop$
+BEGIN
+    IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({name}) AND NOT indisvalid) THEN
+        LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE;
+        IF EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass({name}) AND NOT indisvalid) THEN
+            EXECUTE 'DROP INDEX ' || {name};
+        END IF;
+    END IF;
+END
+$drop$
 """
 
 
@@ -89,21 +112,36 @@ def is_as_asked(work: Work, request: IndexRequest, found: FoundIndex) -> bool:
 
     For those, the index is made on an empty temporary table, which is rolled back.
     """
-    work.execute("BEGIN")
-    try:
+    with rolled_back(work):
         work.execute(f"CREATE TEMPORARY TABLE {_PROBE} (LIKE {request.table_sql} INCLUDING GENERATED)")
         probe = request.named(_PROBE + "_index").on(_PROBE, "pg_temp")
         work.execute(probe.create(concurrently=False, if_not_exists=False))
         asked = work.execute(f"SELECT pg_get_indexdef('pg_temp.{_PROBE}_index'::regclass)")[0][0]
-    finally:
-        if not work.connection.invalidated:
-            work.execute("ROLLBACK")
     return _without_names(asked) == _without_names(found.definition)
+
+
+def valid(request: IndexRequest) -> str:
+    """Return the statement that fails unless the index is there and valid."""
+    return _CHECK.format(name=literal(request.label))
+
+
+def drop_invalid(request: IndexRequest) -> str:
+    """Return the statement for scripts that drops an index of that name which is not valid.
+
+    Whoever is building it keeps it from being dropped, by a lock on the table.
+    """
+    return _DROP_INVALID.format(table=request.table_sql, name=literal(request.label))
 
 
 def check_valid(operations: Operations, request: IndexRequest) -> None:
     """Let the revision fail, before it is stamped, unless the index is there and valid."""
-    operations.execute(escaped(_CHECK.format(name=literal(request.label))))
+    operations.execute(escaped(valid(request)))
+
+
+def check_gone(operations: Operations, index: str) -> None:
+    """Let a script fail, before it stamps the revision, where an index is still there."""
+    if operations.get_context().as_sql:
+        operations.execute(escaped(_CHECK_GONE.format(name=literal(index))))
 
 
 def _without_names(definition: str) -> tuple[bool, str]:

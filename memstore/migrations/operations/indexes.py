@@ -12,7 +12,7 @@ from ...errors import MigrationError
 from ..pausing import is_busy
 from ..sql_text import literal, quoted, quoted_table
 from .index_definition import IndexRequest
-from .index_state import check_valid, drop_leftover, find_index, is_as_asked
+from .index_state import check_gone, check_valid, drop_invalid, drop_leftover, find_index, is_as_asked, valid
 from .stepwise import stepwise
 
 log = logging.getLogger("memstore.migrations")
@@ -46,7 +46,8 @@ class ConcurrentIndexes(MigrateOperation):
         """Build an index while the table is read and written, and see that it is valid.
 
         An invalid index of that name, which a killed build leaves behind, is dropped first; a valid one that is the
-        same is left as it is. A build that fails leaves nothing behind.
+        same is left as it is. A build that fails leaves nothing behind; one that is killed or interrupted may leave an
+        invalid index, which the next run drops.
 
         Args:
             operations: given by Alembic.
@@ -60,8 +61,8 @@ class ConcurrentIndexes(MigrateOperation):
                 before them, as for `op.create_index`.
 
         Raises:
-            MigrationError: there is another index of that name; the table is busy beyond the retries; or the revision
-                has written something before it.
+            MigrationError: there is another index of that name, or no such table or column; the table is busy beyond
+                the retries; or the revision has written something before it.
         """
         request = IndexRequest(name, table, tuple(columns), schema, unique, options)
         with stepwise(operations, "create_index_concurrently", request.label, request.table_sql) as work:
@@ -76,15 +77,20 @@ class ConcurrentIndexes(MigrateOperation):
         """Drop an index while its table is read and written. One that is not there was dropped before a kill.
 
         Raises:
-            MigrationError: a transaction that uses the table did not end in time, or the revision has written something
-                before it.
+            MigrationError: there is no such table, or the index is on another one; a transaction that uses the table
+                did not end in time; or the revision has written something before it.
         """
         index = quoted_table(schema, name)
         on = quoted_table(schema, table) if table is not None else index
-        with stepwise(operations, "drop_index_concurrently", index, on, locks_rows=False) as work:
+        with stepwise(
+            operations, "drop_index_concurrently", index, on, locks_rows=False, is_table=table is not None
+        ) as work:
+            if table is not None and not work.offline:
+                find_index(work, IndexRequest(name, table, (), schema, unique=False, options={}))
             concurrently = "" if work.inline else " CONCURRENTLY"
             statement = f"DROP INDEX{concurrently} IF EXISTS {index}"
             work.patiently(lambda: work.execute(statement), phase="waiting for transactions to end")
+        check_gone(operations, index)
 
     @classmethod
     def swap_index_concurrently(
@@ -111,12 +117,20 @@ class ConcurrentIndexes(MigrateOperation):
             _swap(work, request)
             _comment(work, request, comment)
         check_valid(operations, request)
+        check_gone(operations, _beside(request).label)
 
 
 def build_index(work: Work, request: IndexRequest) -> None:
     """Build an index, unless it is there, and see that it is valid. A build that fails leaves nothing behind."""
-    if work.offline or work.inline:
+    if work.offline:
+        if not work.inline:
+            work.briefly(drop_invalid(request), tables=(), phase="dropping what a failed build left behind")
         work.execute(request.create(concurrently=not work.inline, if_not_exists=True))
+        return
+    if work.inline:
+        work.execute(drop_invalid(request))
+        if not _is_there(work, request):
+            work.execute(request.create(concurrently=False, if_not_exists=False))
         return
 
     def build() -> None:
@@ -157,14 +171,16 @@ def _clear_away(work: Work, request: IndexRequest) -> None:
 
 
 def _swap(work: Work, request: IndexRequest) -> None:
-    beside, old = (request.named(_suffixed(request.name, suffix)) for suffix in ("_new", "_old"))
+    beside, old = _beside(request), request.named(_suffixed(request.name, "_old"))
     renames = (
-        f"ALTER INDEX {request.label} RENAME TO {quoted(old.name)}",
+        f"ALTER INDEX IF EXISTS {request.label} RENAME TO {quoted(old.name)}",
         f"ALTER INDEX {beside.label} RENAME TO {quoted(request.name)}",
     )
     if work.offline or work.inline:
-        work.execute(beside.create(concurrently=not work.inline, if_not_exists=True))
-        work.briefly(*renames, tables=(), phase="exchanging")
+        for each in (beside, old):  # left by a script that failed, or was killed
+            _drop(work, each)
+        work.execute(beside.create(concurrently=not work.inline, if_not_exists=False))
+        work.briefly(valid(beside), *renames, tables=(), phase="exchanging")
         _drop(work, old)
         return
     found = find_index(work, request)
@@ -196,6 +212,10 @@ def _drop(work: Work, request: IndexRequest) -> None:
 def _comment(work: Work, request: IndexRequest, comment: str | None) -> None:
     if comment is not None:
         work.execute(f"COMMENT ON INDEX {request.label} IS {literal(comment)}")
+
+
+def _beside(request: IndexRequest) -> IndexRequest:
+    return request.named(_suffixed(request.name, "_new"))
 
 
 def _suffixed(name: str, suffix: str) -> str:

@@ -70,6 +70,13 @@ class SafeNotNull(MigrateOperation):
             if work.offline or _state(work, table_sql, column)[0]:
                 drop = f"ALTER TABLE {table_sql} ALTER COLUMN {quoted(column)} DROP NOT NULL"
                 work.briefly(drop, tables=(table_sql,), phase="dropping")
+        check_script(
+            operations,
+            f"EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass({literal(table_sql)}) "
+            f"AND attname = {literal(column)} AND attnotnull)",
+            f"{target} is NOT NULL still",
+            "run this script again",
+        )
 
 
 def _set(work: Work, check: ConstraintRequest, column: str) -> None:

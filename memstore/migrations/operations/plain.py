@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _SET = text("SELECT set_config('lock_timeout', :value, true)")
+_SET_IDLE = text("SELECT set_config('idle_in_transaction_session_timeout', :value, true)")
 _IS_TABLE = "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass(:name) AND relkind IN ('r', 'p'))"
 
 
@@ -59,6 +60,10 @@ class PlainWork(Work):
                     "or put this first in its revision: then it is tried again"
                 ) from error
             return
+        with _no_idle_timeout(self.connection):
+            self._gently(attempt, table, phase)
+
+    def _gently(self, attempt: Callable[[], object], table: str, phase: str) -> None:
         is_table = self.execute(_IS_TABLE, {"name": table})[0][0]
 
         def gently() -> None:
@@ -80,6 +85,14 @@ def undone(connection: Connection) -> Iterator[None]:
     finally:
         if not connection.invalidated:
             savepoint.rollback()
+
+
+@contextmanager
+def _no_idle_timeout(connection: Connection) -> Iterator[None]:
+    before = connection.scalar(text("SHOW idle_in_transaction_session_timeout"))
+    connection.execute(_SET_IDLE, {"value": "0"})  # it would end the session in a pause
+    yield
+    connection.execute(_SET_IDLE, {"value": before})
 
 
 @contextmanager

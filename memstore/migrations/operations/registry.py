@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from alembic.operations import MigrateOperation, Operations
 
+from ...errors import MigrationError
 from .archive import Archive
 from .backfill import Backfill
 from .constraints import SafeConstraints
@@ -31,9 +32,28 @@ _GROUPS: tuple[type[MigrateOperation], ...] = (
 )
 
 
+_registered: dict[str, object] = {}
+
+
 def register() -> None:
-    """Add the operations to `alembic.op`. Call it in env.py, as often as you like."""
+    """Add the operations to `alembic.op`. Call it in env.py, as often as you like.
+
+    Raises:
+        MigrationError: there is another operation of such a name already.
+    """
     for group in _GROUPS:
         for name, member in vars(group).items():
-            if isinstance(member, classmethod) and not name.startswith("_") and not hasattr(Operations, name):
-                Operations.register_operation(name)(group)
+            if isinstance(member, classmethod) and not name.startswith("_"):
+                _register(name, group)
+
+
+def _register(name: str, group: type[MigrateOperation]) -> None:
+    there = getattr(Operations, name, None)
+    if there is None:
+        Operations.register_operation(name)(group)
+        _registered[name] = getattr(Operations, name)
+    elif there is not _registered.get(name):
+        raise MigrationError(
+            f"there is an operation op.{name} already, which is not memstore's ({there!r}). "
+            "Register it under another name: Operations.register_operation(...)"
+        )

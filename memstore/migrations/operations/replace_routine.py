@@ -12,6 +12,7 @@ from ..pausing import sqlstate
 from ..sql_text import literal, quoted_table
 from .plain import undone
 from .recreate import block, changed_by_hand, routine_again, routine_dependents
+from .temporary import check_may_compare
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -56,6 +57,7 @@ def replace_routine(work: PlainWork, after: CreateText, before: CreateText) -> N
     if work.offline:
         work.execute(_rendered(after, before))
         return
+    check_may_compare(work)
     needed = _probe(work, after, "after", checked=True)
     there = _there(work, after)
     replaced = _probe(work, before, "before", checked=False)

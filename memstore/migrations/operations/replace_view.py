@@ -11,6 +11,7 @@ from ..pausing import sqlstate
 from ..sql_text import literal, quoted_table
 from .plain import undone
 from .recreate import block, changed_by_hand, view_again, view_dependents
+from .temporary import check_may_compare
 
 if TYPE_CHECKING:
     from .create_text import CreateText
@@ -40,6 +41,7 @@ def replace_view(work: PlainWork, after: CreateText, before: CreateText) -> None
     if work.offline:
         work.execute(_replacement(after, literal(before.label) + "::regclass"))
         return
+    check_may_compare(work)
     work.briefly_within(lambda: _replace(work, after, before), table=before.label, phase="replacing")
 
 

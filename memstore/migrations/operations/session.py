@@ -1,4 +1,4 @@
-"""The session of a safe operation: settings of the role that would end a build of hours are put aside."""
+"""The session of a safe operation: settings of the role that would end a build of hours, or a pause, are put aside."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def build_session(connection: Connection, settings: Settings) -> Iterator[None]:
     """Set up a connection in AUTOCOMMIT for statements that take their time, and put it back in the end."""
     wanted = {
         "client_connection_check_interval": CHECK_ALIVE,
+        "default_transaction_isolation": "read committed",
+        "default_transaction_read_only": "off",
+        "idle_in_transaction_session_timeout": "0",
+        "idle_session_timeout": "0",
         "lock_timeout": f"{settings.concurrent_lock_timeout_ms}ms",
         "statement_timeout": "0",
         "transaction_timeout": "0",

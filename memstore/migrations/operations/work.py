@@ -17,6 +17,7 @@ from ..progress import Blocker, NowAndThen, Progress
 from ..sql_text import escaped
 from ..watch import watched
 from .holders import holders
+from .temporary import BEGIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Executable, Row
 
 log = logging.getLogger("memstore.migrations")
+
+_LEAST_WAIT_OF_SCRIPT_MS = 2_000
 
 
 class Work:
@@ -71,15 +74,20 @@ class Work:
         """Run statements that lock out others, in one transaction, without making anybody wait for long.
 
         A lock that others queue behind is waited for `lock_timeout_ms` at most, and tried again after a pause without
-        any lock. Before it comes SHARE UPDATE EXCLUSIVE on `tables`, which stops neither readers nor writers: waiting
-        for that is what makes an autovacuum give way, which takes a second.
+        any lock; a script, which nobody tries again, waits for 2 s where that is less. Before it comes SHARE UPDATE
+        EXCLUSIVE on `tables`, which stops neither readers nor writers: waiting for that is what makes an autovacuum
+        give way, which takes a second.
 
         Raises:
             MigrationError: the last try met a busy table too; who keeps it busy is named.
         """
-        if self.offline or self.inline:
-            begin, end = ((), ()) if self.inline else (("BEGIN",), ("COMMIT",))
-            for statement in (*begin, *statements, *end):
+        if self.inline:
+            for statement in statements:
+                self.execute(statement)
+            return
+        if self.offline:
+            wait = _lock_timeout(max(self.settings.lock_timeout_ms, _LEAST_WAIT_OF_SCRIPT_MS))
+            for statement in (BEGIN, wait, *statements, "COMMIT"):
                 self.execute(statement)
             return
         first = [_lock_timeout(self.settings.concurrent_lock_timeout_ms)]
@@ -112,7 +120,7 @@ class Work:
     def begun(self) -> Iterator[None]:
         """Run the statements of the block in one transaction."""
         # In AUTOCOMMIT, which the connection is in, SQLAlchemy leaves transactions to us.
-        self.execute("BEGIN")
+        self.execute(BEGIN)
         try:
             yield
             self.execute("COMMIT")

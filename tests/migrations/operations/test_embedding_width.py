@@ -100,37 +100,47 @@ def test_it_gets_another_width_with_all_it_has_and_the_old_one_back(docs: Projec
             assert docs.ask(ARCHIVES) == [("public.docs.embedding.5",)]  # the other is used up
 
 
+def is_killed_after(docs: Project, way: Callable[[Any], None], limit: int) -> bool:
+    """Run it, and end its session when it has sent so many statements that write, unless it is done before."""
+    sent = 0
+
+    def count(_: Any, __: Any, statement: str, *___: Any) -> None:
+        nonlocal sent
+        sent += not statement.lstrip().startswith(("SELECT", "SHOW", "SET", "BEGIN", "ROLLBACK"))
+        if sent == limit + 1:
+            docs.run(f"SELECT pg_terminate_backend({pid}, 5000)")
+
+    with docs.engine.connect() as connection:
+        pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        connection.rollback()
+        sa.event.listen(connection, "before_cursor_execute", count)
+        try:
+            docs.migrate_on(connection, way)
+        except SQLAlchemyError:
+            assert connection.invalidated
+            return True
+    return False
+
+
 @both_ways
 def test_it_can_be_killed_before_any_statement_and_run_again(docs: Project, way: Callable[[Any], None]) -> None:
     rows, expected = docs.ask(ROWS), as_of_width(docs, 5)
 
-    def is_killed_after(limit: int) -> bool:
-        """Run it, and end its session when it has sent so many statements that write, unless it is done before."""
-        sent = 0
-
-        def count(_: Any, __: Any, statement: str, *___: Any) -> None:
-            nonlocal sent
-            sent += not statement.lstrip().startswith(("SELECT", "SHOW", "SET", "BEGIN", "ROLLBACK"))
-            if sent == limit + 1:
-                docs.run(f"SELECT pg_terminate_backend({pid}, 5000)")
-
-        with docs.engine.connect() as connection:
-            pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
-            connection.rollback()
-            sa.event.listen(connection, "before_cursor_execute", count)
-            try:
-                docs.migrate_on(connection, way)
-            except SQLAlchemyError:
-                assert connection.invalidated
-                return True
-        return False
-
     kills, limit = 0, 0
-    while is_killed_after(limit):
+    while is_killed_after(docs, way, limit):
         kills, limit = kills + 1, limit + 2
     assert kills > 10
     assert found(docs) == expected
     assert docs.ask(ROWS) == wider(rows)
+
+
+def test_it_can_be_killed_before_any_statement_and_taken_back(docs: Project) -> None:
+    before, rows, limit = found(docs), docs.ask(ROWS), 0
+    while is_killed_after(docs, by_sql, limit):
+        docs.migrate(back)
+        assert (found(docs), docs.ask(ROWS)) == (before, rows), limit
+        limit += 2
+    assert limit > 20
 
 
 @both_ways
@@ -231,6 +241,14 @@ HANGING = [
     ("ALTER TABLE docs ALTER embedding SET DEFAULT '[1,1,1]'", "default value for column embedding"),
     ("ALTER TABLE docs ADD CONSTRAINT once UNIQUE (embedding)", "constraint once"),
     ("GRANT SELECT (embedding) ON docs TO postgres", "grants on the column alone"),
+    (
+        "ALTER TABLE docs ADD CONSTRAINT three CHECK (vector_dims(embedding) = 3)",
+        r"the check three, CHECK .*, takes no vector\(5\). Nothing was done. .* op.drop_constraint_safely\('three'",
+    ),
+    (
+        "ALTER TABLE docs ADD CONSTRAINT far CHECK (embedding <-> '[0,0,9]' > 0)",
+        r"does not take vector\(5\): different vector dimensions",
+    ),
     ("ALTER TABLE docs ADD embedding_new int", "has a column embedding_new. Nothing was done. Rename that one"),
 ]
 
@@ -279,6 +297,43 @@ def test_a_row_without_a_new_embedding_is_named_and_it_goes_on_from_there(docs: 
             docs.migrate(change(table="docs", column="embedding", width=5, backfill=backfill, text=text))
     docs.migrate(by_sql)
     assert docs.ask("SELECT DISTINCT vector_dims(embedding) FROM docs") == [(5,)]
+
+
+def test_an_embedding_that_a_check_refuses_is_told_of_and_it_goes_on_from_there(docs: Project) -> None:
+    rows = docs.ask(ROWS)
+    zero = change(table="docs", column="embedding", width=5, backfill="'[0,0,0,0,0]'::vector")
+    with pytest.raises(MigrationError, match='a new embedding is refused: .*"ck_docs_not_zero_new". Give another'):
+        docs.migrate(zero)
+    docs.migrate(by_sql)
+    assert docs.ask(ROWS) == wider(rows)
+
+
+def test_texts_that_come_in_as_fast_as_they_are_embedded_do_not_keep_it_for_ever(docs: Project) -> None:
+    texts = 0
+
+    def writing(asked: list[str]) -> list[Any]:
+        nonlocal texts
+        if texts < 1_000:
+            docs.run(
+                "INSERT INTO docs (part, id, body, embedding) "
+                f"SELECT 9, {texts} + n, 'x', '[1,1,1]' FROM generate_series(1, {len(asked)}) AS n"
+            )
+        texts += len(asked)
+        return embed(asked)
+
+    told: list[str] = []
+
+    def note(_connection: sa.Connection, _cursor: Any, statement: str, *_others: Any) -> None:
+        if statement.startswith("CREATE INDEX CONCURRENTLY docs") or "ix_docs_hnsw_new" in statement:
+            told.append(f"{texts}")
+
+    with docs.engine.connect() as connection:
+        sa.event.listen(connection, "before_cursor_execute", note)
+        docs.migrate_on(
+            connection,
+            lambda op: op.change_embedding_width("docs", "embedding", 5, backfill=writing, text="body", batch_rows=50),
+        )
+    assert told[0] == "250"  # the indexes are begun when the rows of the beginning are done
 
 
 def test_vectors_of_another_width_are_refused(docs: Project) -> None:

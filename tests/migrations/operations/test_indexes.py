@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
 
@@ -19,6 +21,10 @@ INDEXES = """
 """
 BY_AUTHOR = ("ix_author", True, "CREATE INDEX ix_author ON public.notes USING btree (author)")
 BY_LENGTH = ("ix_author", True, "CREATE INDEX ix_author ON public.notes USING btree (length)")
+
+
+QUIET = "SET client_min_messages = warning;\n"
+GOING_ON = "\\set ON_ERROR_STOP off\n"
 
 
 def create(op: Any) -> None:
@@ -258,16 +264,58 @@ def test_in_a_transaction_of_somebody_else_it_takes_a_table_without_rows(project
     assert project.ask(INDEXES) == []
 
 
+def test_in_a_transaction_of_somebody_else_another_index_of_that_name_is_refused(project: Project) -> None:
+    project.run("TRUNCATE notes")
+    for _ in range(2):
+        project.migrate(create, callers_transaction=True)
+    project.run("DROP INDEX ix_author", "CREATE INDEX ix_author ON notes (length)")
+    with pytest.raises(MigrationError, match="another one: CREATE INDEX"):
+        project.migrate(create, callers_transaction=True)
+    assert project.ask(INDEXES) == [BY_LENGTH]
+
+
 def test_rendered_sql_does_the_same(project: Project, server: Server) -> None:
     for migration, found in ((create, [BY_AUTHOR]), (swap, [BY_LENGTH]), (drop, [])):
-        psql(server, project.url, project.rendered(migration))
-        assert project.ask(INDEXES) == found
+        for _ in range(2):
+            psql(server, project.url, QUIET + project.rendered(migration))
+            assert project.ask(INDEXES) == found
 
 
-def test_rendered_sql_does_not_take_an_invalid_index_for_a_good_one(project: Project, server: Server) -> None:
+def test_rendered_sql_builds_an_invalid_index_again(project: Project, server: Server) -> None:
     leave_invalid(project)
+    psql(server, project.url, project.rendered(create))
+    assert project.ask(INDEXES) == [BY_AUTHOR]
+
+
+def test_a_rendered_exchange_can_be_run_again(project: Project, server: Server) -> None:
+    project.migrate(create)
+    leave_invalid(project, "ix_author_new")  # the first run failed
+    psql(server, project.url, QUIET + project.rendered(swap))
+    assert project.ask(INDEXES) == [BY_LENGTH]
+    project.run("ALTER INDEX ix_author RENAME TO ix_author_old", "CREATE INDEX ix_author ON notes (length)")  # killed
+    psql(server, project.url, QUIET + project.rendered(swap))
+    assert project.ask(INDEXES) == [BY_LENGTH]
+
+
+def test_a_rendered_exchange_that_fails_keeps_the_index_and_is_not_stamped(project: Project, server: Server) -> None:
+    def to_unique(op: Any) -> None:
+        op.swap_index_concurrently("ix_author", "notes", ["author"], unique=True)
+
+    project.migrate(create)
+    for going_on in ("", GOING_ON):
+        with pytest.raises(AssertionError, match="could not create unique index") as failed:
+            psql(server, project.url, QUIET + going_on + project.rendered(to_unique))
+        assert BY_AUTHOR in project.ask(INDEXES)
+    assert "the index ix_author_new is not valid" in str(failed.value)
+    assert "the index ix_author_new is still there" in str(failed.value)
+
+
+def test_a_script_that_went_on_after_a_failed_build_is_not_stamped(project: Project, server: Server) -> None:
+    def unique(op: Any) -> None:
+        op.create_index_concurrently("ix_author", "notes", ["author"], unique=True)
+
     with pytest.raises(AssertionError, match="the index ix_author is not valid"):
-        psql(server, project.url, project.rendered(create))
+        psql(server, project.url, GOING_ON + project.rendered(unique))
 
 
 def test_an_option_that_no_index_has_is_refused(project: Project) -> None:
@@ -290,6 +338,22 @@ def test_a_lost_connection_is_said_to_be_lost(project: Project) -> None:
             project.migrate(create)
     project.migrate(create)
     assert project.ask(INDEXES) == [BY_AUTHOR]
+
+
+def test_an_interrupted_build_is_said_to_be_interrupted(project: Project) -> None:
+    with project.transaction("INSERT INTO notes (author) VALUES ('me')"):
+        threading.Thread(target=interrupt_when_building, args=(project,)).start()
+        with pytest.raises(KeyboardInterrupt):
+            project.migrate(create)
+    project.migrate(create)
+    assert project.ask(INDEXES) == [BY_AUTHOR]
+
+
+def interrupt_when_building(project: Project) -> None:
+    """Do what Ctrl-C does, once an index is being built."""
+    while not project.ask("SELECT FROM pg_stat_progress_create_index"):
+        threading.Event().wait(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def terminate_when_building(project: Project) -> None:
