@@ -52,7 +52,8 @@ class Recipe:
 
 
 def recipes() -> Iterator[Recipe]:
-    text = (ROOT / "docs" / "migrations.md").read_text(encoding="utf-8").partition("## Recipes")[2].partition("\n## ")[0]
+    text = (ROOT / "docs" / "migrations.md").read_text(encoding="utf-8")
+    text = text.partition("## Recipes")[2].partition("\n## ")[0]
     for section in text.split("\n### ")[1:]:
         bad, good = section.split("**Good**")
         code = re.search(r"\*\*Bad\*\* \(([\w-]+)\)", bad)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..autogenerate.sql import IndexDefinition, Key, parse_key
 from .changes import Change, Column, ColumnType, Kind
 from .statements import changes_of
-from .values import HOLE, UNKNOWN, Construct, Reference, known_text, sql_text
+from .values import FUNCTION, HOLE, UNKNOWN, Construct, Reference, known_text, sql_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +28,16 @@ _SAFE = {
     "drop_constraint_safely": 1,
     "backfill": 0,
     "change_embedding_width": 0,
+}
+# What those work on, but for indexes, which have a name without their table, and for rows, which have none.
+_OBJECTS = {
+    "add_foreign_key_safely": "constraint",
+    "add_check_safely": "constraint",
+    "add_unique_safely": "constraint",
+    "drop_constraint_safely": "constraint",
+    "set_not_null_safely": "NOT NULL of",
+    "drop_not_null_safely": "NOT NULL of",
+    "change_embedding_width": "width of",
 }
 _NAMED_FIRST = frozenset(
     {
@@ -59,7 +69,8 @@ def changes_by(call: OpCall) -> Iterator[Change]:
     for change in make(call):
         sql = change.sql or f"op.{call.name}"
         yield replace(
-            change, sql=sql, line=call.line, end=call.end, first=call.first, autocommit=call.autocommit
+            change, sql=sql, line=call.line, end=call.end, first=call.first, around=call.around,
+            autocommit=call.autocommit,
         )  # fmt: skip
 
 
@@ -89,8 +100,24 @@ def _other(_: OpCall) -> Iterator[Change]:
 
 
 def _execute(call: OpCall) -> Iterator[Change]:
-    sql = sql_text(call.argument(0, "sqltext", "statement"))
+    statement = call.argument(0, "sqltext", "statement")
+    if isinstance(statement, Construct) and statement.name in ("update", "delete"):
+        table = statement.args[0] if statement.args else UNKNOWN
+        limited = "where" in statement.kwargs
+        yield Change(Kind.UPDATE if statement.name == "update" else Kind.DELETE, table=_named(table), safe=limited)
+        return
+    sql = sql_text(statement)
     yield from changes_of(sql) if sql is not None else [Change(Kind.OTHER)]
+
+
+def _named(table: Any) -> str | None:
+    """Return the name of what sa.table or sa.Table made."""
+    if not isinstance(table, Construct) or table.name not in ("table", "Table") or not table.args:
+        return None
+    name, where = known_text(table.args[0]), table.kwargs.get("schema")
+    if name is None or not (where is None or known_text(where)):
+        return None
+    return name if known_text(where) in (None, "public") else f"{known_text(where)}.{name}"
 
 
 def _create_table(call: OpCall) -> Iterator[Change]:
@@ -111,8 +138,10 @@ def _add_column(call: OpCall) -> Iterator[Change]:
     given = call.argument(1, "column")
     column = _column(given) if isinstance(given, Construct) and given.name == "Column" else Column("")
     yield Change(Kind.ADD_COLUMN, table=table, name=column.name or None, columns=(column,))
-    if column.foreign_key and call.argument(None, "inline_references") is not True:
-        yield Change(Kind.FOREIGN_KEY, table=table)
+    if column.foreign_key:
+        # With a default PostgreSQL looks at the rows all the same.
+        inline = call.argument(None, "inline_references") is True and column.default is None
+        yield Change(Kind.FOREIGN_KEY, table=table, safe=inline)
     if column.unique:
         yield Change(Kind.UNIQUE, table=table)
     if column.index:
@@ -188,10 +217,25 @@ def _constraint(call: OpCall) -> Iterator[Change]:
 
 
 def _safely(call: OpCall) -> Iterator[Change]:
-    table = _table(call, _SAFE[call.name], "table", "table_name", "source")
-    yield Change(Kind.SAFE, table=table, name=f"op.{call.name}")
+    schema = "source_schema" if call.name == "add_foreign_key_safely" else "schema"
+    table = _table(call, _SAFE[call.name], "table", "table_name", "source", schema=schema)
+    yield Change(Kind.SAFE, table=table, name=f"op.{call.name}", objects=tuple(_objects(call, table)))
     if call.name in ("create_index_concurrently", "swap_index_concurrently"):
         yield from _create_index(call)
+
+
+def _objects(call: OpCall, table: str | None) -> Iterator[str]:
+    """Yield what a safe operation makes, changes or takes away, as far as it has a name."""
+    # An index is in the schema of its table; a unique constraint has one of its name.
+    indexed = call.name.endswith("_index_concurrently") or call.name == "add_unique_safely"
+    if indexed and (name := _table(call, 0, "name")):
+        yield f"index {name}"
+    if table is None:
+        return
+    if what := _OBJECTS.get(call.name):
+        place = 0 if what == "constraint" else 1
+        if name := known_text(call.argument(place, "name", "column")):
+            yield f"{what} {table}.{name}"
 
 
 def _isolation(call: OpCall) -> Iterator[Change]:
@@ -231,8 +275,8 @@ def _default(value: Any) -> str | None:
             return "''"  # a text, whatever it is: the same for each row
         case Construct(name="text" | "Computed" | "Identity"):
             return sql_text(value) if value.name == "text" else None
-        case Construct(name=name):
-            return f"{name}()"
+        case Construct(name=name) if name.startswith(FUNCTION):
+            return f"{name.removeprefix(FUNCTION)}()"
     return "?"
 
 

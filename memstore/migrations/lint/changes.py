@@ -16,6 +16,7 @@ class Kind(StrEnum):
 
     CREATE_TABLE = "create table"
     DROP_TABLE = "drop table"
+    DROP_SCHEMA = "drop schema"
     RENAME_TABLE = "rename table"
     ADD_COLUMN = "add column"
     DROP_COLUMN = "drop column"
@@ -38,6 +39,9 @@ class Kind(StrEnum):
     CLUSTER = "cluster"
     VACUUM = "vacuum"
     REFRESH = "refresh"
+    SET_TABLESPACE = "set tablespace"
+    SET_LOGGED = "set logged"
+    LOCK = "lock"
     CONCURRENTLY = "concurrently"
     SET_LOCAL = "set local"
     TRANSACTION = "transaction"
@@ -81,6 +85,8 @@ class Column:
     generated: bool = False
     identity: bool = False
     unique: bool = False
+    primary_key: bool = False
+    check: bool = False
     index: bool = False
     foreign_key: bool = False
 
@@ -90,7 +96,8 @@ class Change:
     """One change: to which table (None where that cannot be told), and of what name.
 
     `safe`: done in a way that does not lock others out, such as NOT VALID or CONCURRENTLY. `sql`: the statement, where
-    it was one; else the operation's name. The lines are those of the call, `first` that of the statement around it.
+    it was one; else the operation's name. `objects`: what a safe operation makes or takes away, by name. The lines are
+    those of the call, `first` that of the statement around it, `around` those of the `with` of a batch around it.
     """
 
     kind: Kind
@@ -102,9 +109,11 @@ class Change:
     using: str | None = None
     safe: bool = False
     sql: str = ""
+    objects: tuple[str, ...] = ()
     line: int = 0
     end: int = 0
     first: int = 0
+    around: tuple[int, ...] = ()
     autocommit: bool = False
 
 

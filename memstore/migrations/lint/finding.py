@@ -32,7 +32,9 @@ class Finding:
 class Problem:
     """A finding on its way: where in the file, without what the file and the rule add to it.
 
-    `end` is the last line of the statement, `first` the first line of the one around it: a silence stands on any.
+    `end` is the last line of the statement, `first` the first line of the one around it, and `around` are the lines of
+    the `with op.batch_alter_table(...)` that it is in: a silence stands on any. Without `end`, it is of the revision or
+    of one of its functions, whatever the statement.
     """
 
     code: str
@@ -41,3 +43,4 @@ class Problem:
     fix: str
     end: int = 0
     first: int = 0
+    around: tuple[int, ...] = ()

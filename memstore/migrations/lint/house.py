@@ -77,9 +77,8 @@ def _policies(revision: Revision) -> Iterator[Problem]:
         change = placed.change
         if change.table is None or not any(column.name == "tenant_id" for column in change.columns):
             continue
-        policies = [each for each in placed.after if each.kind is Kind.POLICY]
         # A table whose name cannot be told may be this one; an operation's default schema may be another's here.
-        tables = {each.table and each.table.rpartition(".")[2] for each in policies}
-        if change.table.rpartition(".")[2] not in tables and None not in tables:
+        may_be = (None, change.table.rpartition(".")[2])
+        if not any((each.table and each.table.rpartition(".")[2]) in may_be for each in placed.after(Kind.POLICY)):
             what = f"{change.table} has tenant_id, and no policy"
             yield problem("MS406", change, what, f"op.enable_tenant_isolation({shown(change.table)})")

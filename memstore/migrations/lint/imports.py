@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _FROZEN = frozenset({"alembic", "sqlalchemy", "pgvector", "geoalchemy2", "alembic_utils"}) | sys.stdlib_module_names
 # Of memstore a revision of any project may use what is made for revisions, and stays as it is.
 _OPERATIONS = "memstore.migrations.operations"
+_CALLS = frozenset({"memstore.migrations.upgrade_to", "memstore.migrations.downgrade_to"})
 
 
 def imports(revision: Revision, context: LintContext) -> Iterator[Problem]:
@@ -55,6 +56,8 @@ def _is_own(module: str, context: LintContext) -> bool:
     if not top:  # relative
         return True
     if f"{module}.".startswith(f"{_OPERATIONS}."):
+        return False
+    if module in _CALLS and "memstore" not in context.own:
         return False
     if top == "memstore" or top in context.own:
         return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from .imports import imports
 from .locks import locks
 from .losses import losses
 from .project import Options, Project, checked_distance, kept_path, options_of, own_project, project_of, root_of
+from .repeats import repeats
 from .revision import Revision
 from .rules import RULES
 from .sql_pass import sql_problems
@@ -195,6 +196,7 @@ def _types(revisions: Sequence[Revision]) -> dict[tuple[str, str], ColumnType]:
 
 def _problems(revision: Revision, context: LintContext) -> Iterator[Problem]:
     yield from locks(revision)
+    yield from repeats(revision)
     yield from losses(revision)
     yield from vectors(revision, context)
     yield from house(revision, context)
@@ -204,14 +206,20 @@ def _problems(revision: Revision, context: LintContext) -> Iterator[Problem]:
 def _judged(revision: Revision, problems: list[Problem], ignored: frozenset[str], *, sql: bool) -> Iterator[Finding]:
     """Yield what is left of the problems of a revision after its silences, and what is wrong with those."""
     used = set()
+    told: dict[tuple[int, str, str], list[Problem]] = {}
     for problem in problems:
-        on = {problem.line, problem.first, *range(problem.line, problem.end + 1)}
+        on = {problem.line, problem.first, *problem.around, *range(problem.line, problem.end + 1)}
         silent = [
             each for each in revision.silences if each.code == problem.code and (each.lines is None or each.lines & on)
         ]
         used.update(silent)
         if not silent:
-            yield _finding(problem, revision.path, revision.id)
+            # In a loop a line does the same to thousands; at a function, each statement that it renders is one.
+            told.setdefault((problem.line, problem.code, "" if problem.end else problem.message), []).append(problem)
+    for first, *others in told.values():
+        more = len({each.message for each in others} - {first.message})
+        message = f"{first.message} (and {more:,} more on this line)" if more else first.message
+        yield _finding(replace(first, message=message), revision.path, revision.id)
     for silence in revision.silences:
         if not silence.reason:
             fix = f"# lint: {silence.code} because ..."

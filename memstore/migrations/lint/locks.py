@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from .changes import HARMLESS, Change, Column, ColumnType, Kind
 from .problems import known, problem, shown
+from .volatility import volatile_function
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,11 +15,6 @@ if TYPE_CHECKING:
     from .finding import Problem
     from .revision import Revision
 
-_VOLATILE = re.compile(
-    r"\b(gen_random_uuid|uuidv4|uuidv7|uuid_generate_v\w+|random|random_normal|clock_timestamp|timeofday|nextval|"
-    r"setseed|txid_current|pg_current_xact_id)\b",
-    re.IGNORECASE,
-)
 _CONSTRAINTS = {
     Kind.FOREIGN_KEY: ("MS105", "a foreign key", "op.add_foreign_key_safely({name}, {table}, ...)"),
     Kind.CHECK: ("MS106", "a CHECK", "op.add_check_safely({name}, {table}, ...)"),
@@ -40,6 +36,9 @@ _MAINTENANCE = {
     Kind.CLUSTER: "nothing: run pg_repack outside of migrations",
     Kind.VACUUM: "nothing: leave it to autovacuum, or run VACUUM outside of migrations",
     Kind.REFRESH: "REFRESH MATERIALIZED VIEW CONCURRENTLY, outside of migrations",
+    Kind.SET_TABLESPACE: "nothing: move it outside of migrations, when nobody uses it",
+    Kind.SET_LOGGED: "nothing: rewrite it outside of migrations, when nobody uses it",
+    Kind.LOCK: "nothing: safe operations take the locks they need, with a limit to the wait",
 }
 
 
@@ -52,24 +51,26 @@ def locks(revision: Revision) -> Iterator[Problem]:
     for placed in revision.placed(*_MAINTENANCE):
         change = placed.change
         full = change.kind is not Kind.VACUUM or re.match(r"VACUUM\b.*\bFULL\b", change.sql, re.IGNORECASE)
-        if full and not change.safe:
-            what = f"{change.kind.upper()} of {change.name or 'everything'} locks it for as long as it takes"
+        if full and not change.safe and not placed.table_is_new:
+            how = "until its transaction ends" if change.kind is Kind.LOCK else "for as long as it takes"
+            what = f"{change.kind.upper()} of {change.name or 'everything'} locks it {how}"
             yield problem("MS111", change, what, _MAINTENANCE[change.kind])
     for placed in revision.placed(Kind.UPDATE):
         change = placed.change
         if known(placed) and not change.safe:
-            fix = f"op.backfill({shown(change.table)}, {{...}}, where=...), in a revision of its own"
-            yield problem("MS114", change, f"UPDATE of every row of {change.table} in one transaction", fix)
+            yield problem("MS114", change, *updated(change))
+
+
+def updated(change: Change) -> tuple[str, str]:
+    """Return what is wrong with updating a whole table, and what to type instead."""
+    fix = f"op.backfill({shown(change.table)}, {{...}}, where=...), in a revision of its own"
+    return f"UPDATE of every row of {change.table} in one transaction", fix
 
 
 def _indexes(revision: Revision) -> Iterator[Problem]:
     for placed in revision.placed(Kind.CONCURRENTLY):
         change = placed.change
-        verb = (
-            "drop"
-            if any(each.kind is Kind.DROP_INDEX and each.line == change.line for each in placed.before)
-            else "create"
-        )
+        verb = "drop" if placed.previous is not None and placed.previous.kind is Kind.DROP_INDEX else "create"
         what = f"CONCURRENTLY without the helper: a run that fails leaves {change.name or 'the index'} INVALID"
         yield problem("MS101", change, what, f"op.{verb}_index_concurrently({shown(change.name)}, ...)")
     for placed in revision.placed(Kind.CREATE_INDEX):
@@ -83,10 +84,11 @@ def _indexes(revision: Revision) -> Iterator[Problem]:
         if change.safe or change.name is None:
             continue
         table = revision.table_of_index(change)
-        drops = [each.table for each in placed.after if each.kind is Kind.DROP_TABLE]
-        made = [each.table for each in placed.before if each.kind is Kind.CREATE_TABLE]
-        goes = table in (*drops, *made) if table is not None else bool(drops or made)
-        if not goes and None not in drops:
+        if table is None:  # it may be of any that comes or goes
+            goes = any(placed.before(Kind.CREATE_TABLE)) or any(placed.after(Kind.DROP_TABLE))
+        else:
+            goes = placed.made_before(table) or placed.dropped_after(table)
+        if not goes and not placed.dropped_after(None):
             fix = f"op.drop_index_concurrently({shown(change.name)}, {shown(table)})"
             yield problem(
                 "MS103", change, f"DROP INDEX {change.name} locks out everybody on {table or 'its table'}", fix
@@ -137,8 +139,9 @@ def _rewrites(column: Column) -> str | None:
         return "an identity"
     if column.generated:
         return "a stored expression"
-    found = _VOLATILE.search(column.default or "")
-    return f"the volatile default {column.default}" if found else None
+    if function := volatile_function(column.default or ""):
+        return f"the default {column.default}, whose {function}() is volatile as far as is known"
+    return None
 
 
 def _is_null(change: Change) -> bool:
@@ -161,17 +164,18 @@ def _kept(old: ColumnType | None, new: ColumnType) -> bool:
 
 
 def _order(revision: Revision) -> Iterator[Problem]:
-    said = set()
-    for placed in revision.placed(Kind.SAFE, Kind.AUTOCOMMIT):
-        change = placed.change
-        # What an autocommit block did is written to be run again, or told by another rule.
-        earlier = [each for each in placed.before if _is_plain(each) and not each.autocommit]
-        if earlier and placed.direction not in said:  # the same again for each safe operation after it
-            said.add(placed.direction)
-            what = f"{earlier[-1].sql[:60]} (line {earlier[-1].line}) comes before {change.name}, which commits"
-            yield problem("MS108", change, what, f"{change.name} first, or in a revision of its own")
+    for listed in revision.changes.values():
+        earlier = None
+        for change in listed:
+            if change.kind in (Kind.SAFE, Kind.AUTOCOMMIT) and earlier is not None:
+                what = f"{earlier.sql[:60]} (line {earlier.line}) comes before {change.name}, which commits"
+                yield problem("MS108", change, what, f"{change.name} first, or in a revision of its own")
+                break  # the same again for each safe operation after it
+            # What an autocommit block did is written to be run again, or told by another rule.
+            if _is_plain(change) and not change.autocommit:
+                earlier = change
     for placed in revision.placed(Kind.SET_LOCAL):
-        if placed.change.autocommit or any(each.kind in (Kind.SAFE, Kind.AUTOCOMMIT) for each in placed.after):
+        if placed.change.autocommit or any(placed.after(Kind.SAFE, Kind.AUTOCOMMIT)):
             what = "SET LOCAL is gone where the revision commits: in an autocommit block, and after a safe operation"
             fix = "SET, and RESET after; safe operations have settings of their own: leave it out"
             yield problem("MS112", placed.change, what, fix)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .changes import Change, Kind
+from .changes import Kind
 from .problems import known, problem, shown
 from .revision import DIRECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .changes import Change
     from .finding import Problem
-    from .revision import Placed, Revision
+    from .placed import Placed
+    from .revision import Revision
 
 
 def losses(revision: Revision) -> Iterator[Problem]:
@@ -38,22 +40,32 @@ def losses(revision: Revision) -> Iterator[Problem]:
             yield problem("MS203", change, f"{what} is renamed while the last release still uses it", fix)
     for placed in revision.placed(Kind.TRUNCATE, Kind.DELETE):
         change = placed.change
-        if known(placed) and not change.safe:
-            fix = f"op.archive_table({shown(change.table)}) before it; or DELETE ... WHERE, outside of migrations"
-            if not _archived(placed):
-                yield problem("MS204", change, f"{change.kind.upper()} of every row of {change.table}", fix)
+        if known(placed) and not change.safe and not _archived(placed):
+            yield problem("MS204", change, *emptied(change))
+
+
+def emptied(change: Change) -> tuple[str, str]:
+    """Return what is wrong with emptying a table, and what to type instead."""
+    fix = f"op.archive_table({shown(change.table)}) before it; or DELETE ... WHERE, outside of migrations"
+    return f"{change.kind.upper()} of every row of {change.table}", fix
 
 
 def _drops(revision: Revision) -> Iterator[Problem]:
     level = revision.constant("level")
     if level == "irreversible":
         return
-    for placed in revision.placed(Kind.DROP_TABLE, Kind.DROP_COLUMN):
+    for placed in revision.placed(Kind.DROP_TABLE, Kind.DROP_COLUMN, Kind.DROP_SCHEMA):
         change = placed.change
         # A way down without a level has promised nothing; a way up that drops has lost what no downgrade brings back.
-        if not known(placed) or (level is None and placed.direction == "downgrade"):
+        named = known(placed) or change.kind is Kind.DROP_SCHEMA
+        if not named or (level is None and placed.direction == "downgrade"):
             continue
-        if _archived(placed) or _is_computed(revision, change):
+        # A column of expressions comes back by itself.
+        if _archived(placed) or (change.kind is Kind.DROP_COLUMN and (change.table, change.name) in revision.computed):
+            continue
+        if change.kind is Kind.DROP_SCHEMA:
+            schema = f"the schema {change.name or '?'} is dropped in {placed.direction}() with all that is in it"
+            yield problem("MS201", change, schema, "op.archive_table(...) and op.drop_table for each, then DROP SCHEMA")
             continue
         column = change.kind is Kind.DROP_COLUMN
         what = f"{change.table}.{change.name}" if column else change.table
@@ -66,29 +78,18 @@ def _archived(placed: Placed) -> bool:
     change = placed.change
     column = change.name if change.kind is Kind.DROP_COLUMN else None
     return any(
-        each.kind is Kind.ARCHIVE and each.table in (change.table, None) and each.name in (column, None)
-        for each in placed.before
-    )
-
-
-def _is_computed(revision: Revision, change: Change) -> bool:
-    """Tell whether a column that is dropped is one of expressions, which come back by themselves."""
-    return change.kind is Kind.DROP_COLUMN and any(
-        each.kind is Kind.ADD_COLUMN
-        and (each.table, each.name) == (change.table, change.name)
-        and each.columns[0].generated
-        for listed in revision.changes.values()
-        for each in listed
+        each.table in (change.table, None) and each.name in (column, None) for each in placed.before(Kind.ARCHIVE)
     )
 
 
 def _archives(revision: Revision) -> Iterator[Problem]:
     for direction, other in (DIRECTIONS, DIRECTIONS[::-1]):
-        restored = [(each.table, each.name) for each in revision.changes[other] if each.kind is Kind.RESTORE]
+        restored = {(each.table, each.name) for each in revision.changes[other] if each.kind is Kind.RESTORE}
+        unknown = any(table is None for table, _ in restored)
         for change in revision.changes[direction]:
-            if change.kind is not Kind.ARCHIVE or (change.table, change.name) in restored or change.table is None:
+            if change.kind is not Kind.ARCHIVE or change.table is None:
                 continue
-            if any(table is None for table, _ in restored):
+            if unknown or (change.table, change.name) in restored:
                 continue
             verb = "column" if change.name else "table"
             given = shown(change.table) + (f", {shown(change.name)}" if change.name else "")

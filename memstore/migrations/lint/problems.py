@@ -8,12 +8,12 @@ from .finding import Problem
 
 if TYPE_CHECKING:
     from .changes import Change
-    from .revision import Placed
+    from .placed import Placed
 
 
 def problem(code: str, change: Change, message: str, fix: str) -> Problem:
     """Return a problem that stands where a change does."""
-    return Problem(code, change.line, message, fix, change.end, change.first)
+    return Problem(code, change.line, message, fix, change.end, change.first, change.around)
 
 
 def known(placed: Placed) -> bool:

@@ -19,7 +19,7 @@ from ..scripts import make_config, script_location
 from .context import DISTANCES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from alembic.script import Script
 
@@ -50,8 +50,8 @@ class Project:
         return Path(self.script.dir) / "env.py"
 
     def revisions(self) -> list[Script]:
-        """Return all revisions, oldest first."""
-        return list(reversed(list(self.script.walk_revisions())))
+        """Return all revisions, oldest first; without memstore's where a host has them among its own."""
+        return self._theirs(reversed(list(self.script.walk_revisions())))
 
     def between(self, target: str) -> list[Script]:
         """Return the revisions of an id or of a range `A:B` (those after A up to B), oldest first.
@@ -61,12 +61,38 @@ class Project:
         """
         start, colon, end = target.partition(":")
         try:
-            if colon:
-                found = self.script.iterate_revisions(end or "heads", start or "base")
-                return list(reversed([each for each in found if each is not None]))
-            return [each for each in self.script.get_revisions(target) if each is not None]
-        except (CommandError, RevisionError) as error:
-            raise MigrationError(f"{error}. Needed: an id, a range A:B, or the path of a file or a folder") from error
+            if not colon:
+                listed = self.script.get_revisions(target)
+            else:
+                listed = tuple(reversed(list(self.script.iterate_revisions(end or "heads", start or "base"))))
+                if not listed and not self._at(start or "base") <= self._at(end or "heads"):
+                    raise MigrationError(
+                        f"no revision is after {start or 'base'} up to {end or 'heads'}: the one does not lead to the "
+                        "other. Needed: a range A:B with A before B"
+                    )
+        except (CommandError, RevisionError, AssertionError) as error:
+            # The last without a word, where B only depends on what comes after A.
+            why = str(error) or f"there is no range {target}: the one does not lead to the other"
+            raise MigrationError(f"{why}. Needed: an id, a range A:B, or the path of a file or a folder") from error
+        found = [each for each in listed if each is not None]
+        theirs = self._theirs(found)
+        if found and not theirs:
+            raise MigrationError(
+                f"{target} is memstore's own, which is linted without --config: memstore db lint {target}"
+            )
+        return theirs
+
+    @property
+    def has_guests(self) -> bool:
+        """Whether memstore's revisions are among those of a host."""
+        return len(self.revisions()) < len(list(self.script.walk_revisions()))
+
+    def _at(self, name: str) -> set[str]:
+        return {each.revision for each in self.script.get_revisions(name) if each is not None}
+
+    def _theirs(self, scripts: Iterable[Script]) -> list[Script]:
+        ours = script_location().resolve()
+        return [each for each in scripts if self.own or not Path(each.path).resolve().is_relative_to(ours)]
 
 
 def own_project() -> Project:
@@ -75,7 +101,7 @@ def own_project() -> Project:
 
 
 def project_of(path: Path) -> Project:
-    """Return the project of an alembic.ini, or of a pyproject.toml with [tool.alembic].
+    """Return the project of an alembic.ini, or of a pyproject.toml with [tool.alembic]; memstore's may be it.
 
     Raises:
         MigrationError: it is not there, or Alembic cannot read its revisions.
@@ -84,7 +110,8 @@ def project_of(path: Path) -> Project:
         raise MigrationError(f"no file {path}. Needed: the alembic.ini of a project, --config PATH")
     toml = path.suffix == ".toml"
     config = Config(toml_file=path) if toml else Config(path)
-    return _project(config, path.resolve().parent, own=False)
+    found = _project(config, path.resolve().parent, own=False)
+    return own_project() if Path(found.script.dir).resolve() == script_location().resolve() else found
 
 
 def _project(config: Config, root: Path, *, own: bool) -> Project:

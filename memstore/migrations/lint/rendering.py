@@ -68,6 +68,15 @@ def _ups(wanted: Sequence[Script]) -> list[tuple[str, str]]:
 def _downs(project: Project, wanted: Sequence[Script], refusing: Collection[str]) -> list[tuple[str, str]]:
     if not wanted:
         return []
+    if not _is_linear(wanted) and project.has_guests:
+        # All the way to base would be memstore's too, where one depends on it: refused, and nothing rendered. One at a
+        # time then, but for merges, for which there is no one revision to go to.
+        steps = [(each, each.down_revision) for each in reversed(wanted) if each.revision not in refusing]
+        return [
+            (each.revision, parent or f"{each.revision}@base")
+            for each, parent in steps
+            if isinstance(parent, str | None)
+        ]
     if not _is_linear(wanted):
         # Rendering, Alembic starts from one revision: from each head in turn, then.
         return [(head, "base") for head in project.script.get_heads()]

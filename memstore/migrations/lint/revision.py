@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from .calls import changes_by
-from .changes import Change, Kind
+from .changes import Change, ColumnType, Kind
+from .placed import Order, Placed
 from .silences import Silence, silences
 from .walk import Walk
 
@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DIRECTIONS = ("upgrade", "downgrade")
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A change, and what came before and comes after it in its direction."""
-
-    change: Change
-    direction: str
-    before: tuple[Change, ...]
-    after: tuple[Change, ...]
-
-    @property
-    def table_is_new(self) -> bool:
-        """Whether the table was made in the same direction before, so that nobody can wait for it."""
-        return any(each.kind is Kind.CREATE_TABLE and each.table == self.change.table for each in self.before)
 
 
 class Revision:
@@ -88,10 +73,16 @@ class Revision:
 
     def placed(self, *kinds: Kind) -> Iterator[Placed]:
         """Yield the changes of some kinds, each with what is around it."""
-        for direction, listed in self.changes.items():
-            for place, change in enumerate(listed):
-                if change.kind in kinds:
-                    yield Placed(change, direction, listed[:place], listed[place + 1 :])
+        for direction in DIRECTIONS:
+            yield from self.order(direction).of(*kinds)
+
+    def order(self, direction: str) -> Order:
+        """Return what it does in a direction, in order."""
+        return self._orders[direction]
+
+    @cached_property
+    def _orders(self) -> dict[str, Order]:
+        return {direction: Order(direction, listed) for direction, listed in self.changes.items()}
 
     @cached_property
     def silences(self) -> list[Silence]:
@@ -102,12 +93,30 @@ class Revision:
         """Return the table of an index that is dropped: the call says, or where the revision makes the index."""
         if change.table is not None:
             return change.table
-        bare = (change.name or "").rpartition(".")[2]
-        for listed in self.changes.values():
-            for each in listed:
-                if each.kind is Kind.CREATE_INDEX and each.name == bare:
-                    return each.table
-        return None
+        return self._tables_of_indexes.get((change.name or "").rpartition(".")[2])
+
+    @cached_property
+    def _tables_of_indexes(self) -> dict[str | None, str | None]:
+        found: dict[str | None, str | None] = {}
+        for placed in self.placed(Kind.CREATE_INDEX):
+            found.setdefault(placed.change.name, placed.change.table)
+        return found
+
+    @cached_property
+    def types(self) -> dict[tuple[str, str], ColumnType]:
+        """The types of the columns that it declares, by table and column."""
+        found: dict[tuple[str, str], ColumnType] = {}
+        for placed in self.placed(Kind.CREATE_TABLE, Kind.ADD_COLUMN):
+            for column in placed.change.columns:
+                if placed.change.table is not None and column.type is not None:
+                    found.setdefault((placed.change.table, column.name), column.type)
+        return found
+
+    @cached_property
+    def computed(self) -> frozenset[tuple[str | None, str | None]]:
+        """The columns of stored expressions that it adds, by table and column."""
+        added = (each.change for each in self.placed(Kind.ADD_COLUMN))
+        return frozenset((each.table, each.name) for each in added if each.columns[0].generated)
 
 
 def _is_docstring(node: ast.stmt) -> bool:

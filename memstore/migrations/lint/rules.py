@@ -16,10 +16,12 @@ MS108 plain-before-safe: Safe operations and autocommit blocks commit: a killed 
 MS109 rewriting-column: A column with a volatile default, an identity or a stored expression rewrites the table under \
 ACCESS EXCLUSIVE.
 MS110 rewriting-type: Changing the type of a column rewrites the table and its indexes under ACCESS EXCLUSIVE.
-MS111 blocking-maintenance: REINDEX, CLUSTER, VACUUM FULL and REFRESH lock the table for as long as they take.
+MS111 blocking-maintenance: REINDEX, CLUSTER, VACUUM FULL, REFRESH, SET TABLESPACE and SET LOGGED lock the table for \
+as long as they take, and LOCK until the end of the transaction.
 MS112 lost-set-local: SET LOCAL ends with its transaction: it is gone where the revision commits.
 MS113 required-column: A NOT NULL column without a default cannot be added to a table with rows.
 MS114 unbatched-update: An UPDATE of all rows locks them until its end, and leaves as many dead ones behind.
+MS115 repeated-object: After a kill the earlier of two safe operations on one object meets what the later one has done.
 MS201 unarchived-drop: What is dropped without being archived is gone, whatever the revision says of the way back.
 MS202 dropped-extension: DROP EXTENSION takes the columns and indexes of its types along, those of others too.
 MS203 renamed-in-use: The release that is still running uses the old name, and fails from the moment of the rename.

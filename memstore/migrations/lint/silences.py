@@ -8,7 +8,9 @@ import re
 import tokenize
 from dataclasses import dataclass
 
-_COMMENT = re.compile(r"#\s*lint:\s*(?P<codes>\w[\w-]*(?:\s*,\s*\w[\w-]*)*)(?:\s+because\b(?P<reason>.*))?")
+_COMMENT = re.compile(
+    r"#\s*lint:\s*(?P<codes>\w[\w-]*(?:\s*,\s*\w[\w-]*)*)(?:\s+because\b(?P<reason>.*?)(?=#\s*lint:|$))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +26,24 @@ class Silence:
 def silences(source: str, module: ast.Module) -> list[Silence]:
     """Return what the comments of a revision silence.
 
-    A comment after code counts for its line; one on a line of its own for the next line of code, or, before the first
-    statement of the module but for its docstring, for the whole revision.
+    A comment after code counts for its line, and on that of `with op.batch_alter_table(...)` for what is within; one on
+    a line of its own for the next line of code, or, before the first statement of the module but for its docstring, for
+    the whole revision.
     """
     rest = module.body[1:] if ast.get_docstring(module) is not None else module.body
     first = rest[0].lineno if rest else len(source.splitlines()) + 1
     lines = source.splitlines()
     found = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type != tokenize.COMMENT or not (match := _COMMENT.match(token.string)):
+        if token.type != tokenize.COMMENT:
             continue
         line = token.start[0]
         alone = not lines[line - 1][: token.start[1]].strip()
         on = frozenset({line, _next_code(lines, line)}) if alone else frozenset({line})
-        for code in re.split(r"\s*,\s*", match["codes"]):
-            whole = alone and line < first
-            found.append(Silence(code, line, (match["reason"] or "").strip(), None if whole else on))
+        whole = alone and line < first
+        for match in _COMMENT.finditer(token.string):  # which may come after one for another program
+            for code in re.split(r"\s*,\s*", match["codes"]):
+                found.append(Silence(code, line, (match["reason"] or "").strip(), None if whole else on))
     return found
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .changes import Change, Kind
+from ..consent import CONSENT
+from .changes import Kind
 from .finding import Problem
+from .locks import updated
+from .losses import emptied
+from .placed import Order
+from .problems import known
 from .rendering import rendered
 from .squawk import CHOSEN, Remark, remarks
 from .statements import changes_of
@@ -21,12 +26,31 @@ if TYPE_CHECKING:
 _SHOWN = 120
 # Never renders: it asks the database what hangs on the column. The first pass has read what is around it.
 _ONLINE = "op.change_embedding_width"
+_WRITING = (Kind.UPDATE, Kind.DELETE, Kind.TRUNCATE)
+# What the first pass has looked at where it has seen such a change. Of one statement it may have seen some, not others.
+_JUDGED: dict[str, set[Kind]] = {
+    "adding-field-with-default": {Kind.ADD_COLUMN},
+    "adding-foreign-key-constraint": {Kind.FOREIGN_KEY},
+    "adding-not-nullable-field": {Kind.ADD_COLUMN, Kind.SET_NOT_NULL},
+    "adding-required-field": {Kind.ADD_COLUMN},
+    "adding-serial-primary-key-field": {Kind.PRIMARY_KEY},
+    "ban-concurrent-index-creation-in-transaction": {Kind.CREATE_INDEX},
+    "ban-drop-extension": {Kind.DROP_EXTENSION},
+    "changing-column-type": {Kind.SET_TYPE},
+    "constraint-missing-not-valid": {Kind.FOREIGN_KEY, Kind.CHECK, Kind.UNIQUE, Kind.PRIMARY_KEY, Kind.EXCLUDE},
+    "disallowed-unique-constraint": {Kind.UNIQUE, Kind.PRIMARY_KEY},
+    "renaming-column": {Kind.RENAME_COLUMN},
+    "renaming-table": {Kind.RENAME_TABLE},
+    "require-concurrent-index-creation": {Kind.CREATE_INDEX},
+    "require-concurrent-index-deletion": {Kind.DROP_INDEX},
+    "require-concurrent-reindex": {Kind.REINDEX},
+}
 
 
 def sql_problems(
     project: Project, wanted: Sequence[Script], revisions: Mapping[str | None, Revision]
 ) -> Iterator[tuple[str | None, Problem]]:
-    """Yield what squawk says of the SQL of revisions, each with the id; None for what concerns env.py.
+    """Yield what is found in the SQL of revisions, mostly by squawk, each with the id; None for what concerns env.py.
 
     What the first pass has seen in the file, and judged with more knowledge than squawk has, is not said again.
     """
@@ -35,6 +59,8 @@ def sql_problems(
     for direction, failed, why in sql.failures:
         if failed in revisions and any(each.name == _ONLINE for each in revisions[failed].changes[direction]):
             continue
+        if direction == "downgrade" and CONSENT in why:
+            continue  # a host's way down that takes memstore along is refused, as it should be
         line = 1 if failed is None else revisions[failed].line_of(direction) if failed in revisions else 1
         what = f"{direction} cannot be rendered offline: {why}"
         fix = (
@@ -46,26 +72,35 @@ def sql_problems(
     pieces = {key: each for key, each in sql.pieces.items() if key[1] in revisions}
     for (direction, revision_id), said in zip(pieces, remarks(list(pieces.values())), strict=True):
         revision = revisions[revision_id]
+        seen = revision.order(direction)
+        for code, what, fix in _written(pieces[direction, revision_id], seen):
+            yield revision_id, Problem(code, revision.line_of(direction), f"{direction}(): {what}", fix)
         for remark in said:
-            if not _is_judged(remark, revision.changes[direction]):
+            if not _is_judged(remark, seen):
                 code = f"SQ-{remark.rule}"
                 what = f"{direction}(): {_shortened(remark.statement)}: {remark.message}"
                 yield revision_id, Problem(code, revision.line_of(direction), what, CHOSEN[remark.rule])
 
 
-def _is_judged(remark: Remark, seen: Sequence[Change]) -> bool:
-    for change in changes_of(remark.statement):
-        if change.kind is Kind.OTHER:
+def _is_judged(remark: Remark, seen: Order) -> bool:
+    """Tell whether the first pass has seen all that a remark may be about, and judged it."""
+    kinds = _JUDGED.get(remark.rule, set())
+    said = [each for each in changes_of(remark.statement) if each.kind in kinds]
+    return bool(said) and all(seen.has(each) for each in said)
+
+
+def _written(sql: str, seen: Order) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with rows that are written all at once, where the first pass could not tell."""
+    archived = {each.change.table for each in seen.of(Kind.ARCHIVE)}
+    told = {(each.change.kind, each.change.table) for each in seen.of(*_WRITING) if not each.change.safe}
+    for placed in Order(seen.direction, changes_of(sql)).of(*_WRITING):
+        change = placed.change
+        if change.safe or not known(placed) or (change.kind, change.table) in told:
             continue
-        for each in seen:
-            same_table = change.table == each.table or Kind.DROP_INDEX is change.kind
-            if change.kind is each.kind and same_table and _bare(change.name) == _bare(each.name):
-                return True
-    return False
-
-
-def _bare(name: str | None) -> str | None:
-    return name and name.rpartition(".")[2]
+        if change.kind is Kind.UPDATE:
+            yield "MS114", *updated(change)
+        elif not archived & {change.table, None}:
+            yield "MS204", *emptied(change)
 
 
 def _shortened(statement: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..autogenerate.sql import closing, parse_create_index, split_list
@@ -97,7 +98,7 @@ def _drop_table(match: re.Match[str], statement: str) -> Iterator[Change]:
 def _heavy(kind: Kind) -> Callable[[re.Match[str], str], Iterator[Change]]:
     def make(match: re.Match[str], statement: str) -> Iterator[Change]:
         concurrently = bool(re.search(r"\bCONCURRENTLY\b", statement, re.IGNORECASE))
-        yield Change(kind, name=_name(match[1]), safe=concurrently, sql=statement)
+        yield Change(kind, table=_name(match[1]), name=_name(match[1]), safe=concurrently, sql=statement)
         if concurrently:
             yield Change(Kind.CONCURRENTLY, name=_name(match[1]), sql=statement)
 
@@ -106,16 +107,71 @@ def _heavy(kind: Kind) -> Callable[[re.Match[str], str], Iterator[Change]]:
 
 def _written(kind: Kind) -> Callable[[re.Match[str], str], Iterator[Change]]:
     def make(match: re.Match[str], statement: str) -> Iterator[Change]:
-        limited = bool(re.search(r"\bWHERE\b", statement, re.IGNORECASE))
+        limited = bool(re.search(r"\bWHERE\b", _flat(statement), re.IGNORECASE))
         yield Change(kind, table=_name(match[1]), safe=limited, sql=statement)
 
     return make
 
 
+def _flat(sql: str) -> str:
+    """Return a text with nothing in its parentheses: the WHERE of a subquery limits nothing but that."""
+    parts, start = [], 0
+    while (opened := sql.find("(", start)) >= 0:
+        parts.append(sql[start : opened + 1])
+        start = closing(sql, opened) - 1
+    return "".join([*parts, sql[start:]])
+
+
+def _with(match: re.Match[str], statement: str) -> Iterator[Change]:
+    """Yield what the queries of a WITH change, and then what the statement after them does."""
+    rest = statement[match.end() :]
+    while found := re.match(rf"\s*,?\s*{_PART}\s*(?:\(.*?\)\s*)?AS (?:(?:NOT )?MATERIALIZED )?\(", rest, re.IGNORECASE):
+        end = closing(rest, found.end() - 1)
+        yield from _inner(rest[found.end() : end - 1], statement)
+        rest = rest[end:]
+    yield from _inner(rest, statement)
+
+
+def _inner(part: str, statement: str) -> Iterator[Change]:
+    for change in _changes(part.strip()):
+        yield replace(change, sql=statement)
+
+
+def _drop_schema(match: re.Match[str], statement: str) -> Iterator[Change]:
+    cascades = re.search(r" CASCADE$", statement, re.IGNORECASE)
+    for part in split_list(statement[match.end() :]):
+        name = _name(re.sub(r"\s+(CASCADE|RESTRICT)$", "", part, flags=re.IGNORECASE))
+        # One that must be empty takes nothing along.
+        yield Change(Kind.DROP_SCHEMA if cascades else Kind.OTHER, name=name, sql=statement)
+
+
+def _lock(match: re.Match[str], statement: str) -> Iterator[Change]:
+    lenient = re.search(r" IN (ACCESS SHARE|ROW SHARE|ROW EXCLUSIVE) MODE", statement, re.IGNORECASE)
+    yield Change(Kind.LOCK, table=_name(match[1]), name=_name(match[1]), safe=bool(lenient), sql=statement)
+
+
 def _alter_table(match: re.Match[str], statement: str) -> Iterator[Change]:
     table = _name(match[1])
     for action in split_list(statement[match.end() :]):
-        yield _action(table, action, statement)
+        change = _action(table, action, statement)
+        yield change
+        if change.kind is Kind.ADD_COLUMN:
+            yield from inline(change)
+
+
+def inline(added: Change) -> Iterator[Change]:
+    """Yield the constraints that stand in the declaration of a column that is added: they are of its statement."""
+    (column,) = added.columns
+    for kind, there in (
+        (Kind.PRIMARY_KEY, column.primary_key),
+        (Kind.UNIQUE, column.unique),
+        (Kind.CHECK, column.check),
+        (Kind.FOREIGN_KEY, column.foreign_key),
+    ):
+        if there:
+            # PostgreSQL does not look at the rows for a foreign key of a column that is null in each.
+            safe = kind is Kind.FOREIGN_KEY and column.default is None and not column.generated
+            yield Change(kind, table=added.table, safe=safe, sql=added.sql)
 
 
 def _action(table: str | None, action: str, statement: str) -> Change:
@@ -143,6 +199,10 @@ def _action(table: str | None, action: str, statement: str) -> Change:
     if found := tried(rf"ADD (?:COLUMN )?{_MAYBE}(?!CONSTRAINT )(.*)$"):
         column = _column(found[1])
         return Change(Kind.ADD_COLUMN, table=table, name=column.name or None, columns=(column,), sql=statement)
+    if tried(r"SET TABLESPACE "):
+        return Change(Kind.SET_TABLESPACE, table=table, name=table, sql=statement)
+    if tried(r"SET (UN)?LOGGED\b"):
+        return Change(Kind.SET_LOGGED, table=table, name=table, sql=statement)
     return Change(Kind.OTHER, table=table, sql=statement)
 
 
@@ -153,28 +213,41 @@ def _column(sql: str) -> Column:
     rest = found[2]
     kind = parse_type(rest) if rest and rest.split()[0].upper() not in _AGAIN else None
     default = re.search(r"\bDEFAULT (.*?)(?= NOT NULL| NULL\b| CONSTRAINT | CHECK | UNIQUE| REFERENCES |$)", rest, re.I)
+    flat = _flat(rest)
+
+    def says(pattern: str) -> bool:
+        return bool(re.search(pattern, flat, re.IGNORECASE))
+
     serial = kind is not None and kind.name in ("serial", "bigserial", "smallserial", "serial4", "serial8")
     generated = re.search(r"\bGENERATED (?:ALWAYS|BY DEFAULT) AS (IDENTITY)?", rest, re.IGNORECASE)
     return Column(
         _name(found[1]) or "",
         kind if kind is None or HOLE not in kind.name else ColumnType("?"),
-        not_null=bool(re.search(r"\bNOT NULL\b|\bPRIMARY KEY\b", rest, re.IGNORECASE)),
+        not_null=says(r"\bNOT NULL\b|\bPRIMARY KEY\b"),
         default=default[1] if default else None,
         generated=bool(generated and not generated[1] and re.search(r"\bSTORED\b", rest, re.IGNORECASE)),
         identity=serial or bool(generated and generated[1]),
-        unique=bool(re.search(r"\bUNIQUE\b|\bPRIMARY KEY\b", rest, re.IGNORECASE)),
+        unique=says(r"\bUNIQUE\b"),
+        primary_key=says(r"\bPRIMARY KEY\b"),
+        check=says(r"\bCHECK\b"),
+        foreign_key=says(r"\bREFERENCES\b"),
     )
 
 
 _STATEMENTS: tuple[tuple[str, Callable[[re.Match[str], str], Iterator[Change]]], ...] = (
-    (rf"CREATE (?:UNLOGGED )?TABLE {_MAYBE}{_NAME}", _create_table),
+    (rf"CREATE (?:UNLOGGED |(?:(?:GLOBAL |LOCAL )?TEMP(?:ORARY)? ))?TABLE {_MAYBE}{_NAME}", _create_table),
+    (rf"CREATE MATERIALIZED VIEW {_MAYBE}{_NAME}", _simply(Kind.CREATE_TABLE)),  # nobody reads it yet
+    (r"WITH (?:RECURSIVE )?", _with),
     (
         rf"CREATE (?:UNIQUE )?INDEX (?P<concurrently>CONCURRENTLY )?{_MAYBE}"
         rf"(?:(?!ON )(?P<name>{_NAME}) )?ON (?:ONLY )?(?P<table>{_NAME})",
         _create_index,
     ),
     (rf"DROP INDEX (CONCURRENTLY )?{_MAYBE}", _drop_index),
+    (rf"DROP SCHEMA {_MAYBE}", _drop_schema),
     (rf"DROP TABLE {_MAYBE}", _drop_table),
+    (rf"ALTER (?:INDEX|MATERIALIZED VIEW) {_MAYBE}{_NAME} SET TABLESPACE ", _simply(Kind.SET_TABLESPACE)),
+    (rf"LOCK (?:TABLE )?(?:ONLY )?{_NAME}", _lock),
     (rf"ALTER TABLE {_MAYBE}(?:ONLY )?{_NAME} ", _alter_table),
     (rf"CREATE POLICY {_PART} ON {_NAME}", _simply(Kind.POLICY)),
     (rf"DROP EXTENSION {_MAYBE}{_NAME}", _simply(Kind.DROP_EXTENSION)),

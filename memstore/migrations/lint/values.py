@@ -7,6 +7,8 @@ from typing import Any, Final
 
 # Stands in a text for a part that cannot be told, such as the width in f"vector({op.embedding_dim()})".
 HOLE: Final = "\ue000"
+# Begins the name of a construct that is a call in SQL, such as that of sa.func.now().
+FUNCTION: Final = "func."
 
 
 class Unknown:

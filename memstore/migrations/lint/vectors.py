@@ -59,13 +59,8 @@ def _type_of(key: Key, change: Change, revision: Revision, context: LintContext)
     column = key.expression.strip().strip('"')
     if not re.fullmatch(r"\w+", column) or change.table is None:
         return None
-    for listed in revision.changes.values():
-        for each in listed:
-            if each.table == change.table and each.kind in (Kind.CREATE_TABLE, Kind.ADD_COLUMN):
-                for declared in each.columns:
-                    if declared.name == column:
-                        return declared.type
-    return context.types.get((change.table, column))
+    place = (change.table, column)
+    return revision.types.get(place) or context.types.get(place)
 
 
 def _dimensions(change: Change, method: str, key: Key, kind: ColumnType) -> Iterator[Problem]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .expressions import Evaluator, Names, bind, iterated
-from .values import UNKNOWN, Batch, Construct, Reference, Unknown
+from .values import FUNCTION, UNKNOWN, Batch, Construct, Reference, Unknown
 
 _DEEPEST = 8
 
@@ -16,7 +16,7 @@ _DEEPEST = 8
 class OpCall:
     """A call of an operation: its name, what it was given, and where it stands.
 
-    `first` is the first line of the statement that it is part of.
+    `first` is the first line of the statement that it is part of, `around` the lines of the `with` of its batch.
     """
 
     name: str
@@ -25,6 +25,7 @@ class OpCall:
     line: int
     end: int
     first: int
+    around: tuple[int, ...] = ()
     autocommit: bool = False
 
     def argument(self, place: int | None, *names: str) -> Any:
@@ -47,6 +48,7 @@ class Walk:
         self._active: list[str] = []
         self._autocommit = False
         self._first = 0
+        self._around: tuple[int, ...] = ()
         self.names: Names = {}
         for node in module.body:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -136,46 +138,54 @@ class Walk:
                     return self._run(body if told else other, names)
                 first, second = self._run(body, names), self._run(other, names)
                 return first if first is not None else second
-            case ast.With(items=items, body=body):
-                return self._with(items, body, names)
+            case ast.With():
+                return self._with(node, names)
             case ast.Try(body=body, handlers=handlers, orelse=other, finalbody=final):
                 for each in (body, *(handler.body for handler in handlers), other, final):
                     self._run(each, names)
         return None
 
-    def _with(self, items: list[ast.withitem], body: list[ast.stmt], names: Names) -> Any:
-        before = self._autocommit
-        for item in items:
+    def _with(self, node: ast.With, names: Names) -> Any:
+        before = self._autocommit, self._around
+        for item in node.items:
             entered = self._evaluator.value(item.context_expr, names)
             if isinstance(entered, Construct) and entered.name == "autocommit_block":
                 self._autocommit = True
+            if isinstance(entered, Batch):
+                expression = item.context_expr
+                last = expression.end_lineno or expression.lineno
+                self._around = (*self._around, node.lineno, *range(expression.lineno, last + 1))
             if item.optional_vars is not None:
                 bind(item.optional_vars, entered, names)
         try:
-            return self._run(body, names)
+            return self._run(node.body, names)
         finally:
-            self._autocommit = before
+            self._autocommit, self._around = before
 
     def _call(self, node: ast.Call, callee: Reference, args: list[Any], kwargs: dict[str, Any]) -> Any:
         owner, name = callee.owner, callee.last
         if callee.path.startswith("<own>."):
             return self._enter(self._functions[name], args, kwargs) if name in self._functions else UNKNOWN
+        if isinstance(owner, Batch) and name in ("f", "inline_literal"):
+            return self._operation(node, name, args, kwargs)
         if isinstance(owner, Batch):
             self._note(node, f"batch.{name}", [owner.table, *args], {**kwargs, "schema": owner.schema})
             return UNKNOWN
         if isinstance(owner, Construct) and name == "autocommit_block":
             self._note(node, "autocommit_block", [], {})
             return Construct("autocommit_block")
-        if isinstance(owner, Construct) and owner.name in ("get_bind", "get_context"):
+        if isinstance(owner, Construct) and owner.name in ("get_bind", "get_context", "Session"):
             if name in ("execute", "exec_driver_sql", "scalar", "scalars"):
                 self._note(node, "execute", args, kwargs)
             return UNKNOWN
         if callee.path.startswith("alembic.op."):
             return self._operation(node, name, args, kwargs)
         if owner is None:
-            return Construct(name, tuple(args), kwargs)
-        # Such as text(...).bindparams(...) and String().with_variant(...): still what it was.
-        return owner if isinstance(owner, Construct) else UNKNOWN
+            function = callee.path.rpartition(f".{FUNCTION}")[2] if f".{FUNCTION}" in callee.path else None
+            return Construct(name if function is None else f"{FUNCTION}{function}", tuple(args), kwargs)
+        if isinstance(owner, Construct):
+            return _method(owner, name)
+        return UNKNOWN
 
     def _operation(self, node: ast.Call, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
         if name in ("get_bind", "get_context"):
@@ -191,8 +201,20 @@ class Walk:
 
     def _note(self, node: ast.Call, name: str, args: list[Any], kwargs: dict[str, Any]) -> None:
         end = node.end_lineno or node.lineno
-        call = OpCall(name, tuple(args), kwargs, node.lineno, end, self._first or node.lineno, self._autocommit)
-        self._calls.append(call)
+        first = self._first or node.lineno
+        self._calls.append(
+            OpCall(name, tuple(args), kwargs, node.lineno, end, first, self._around, self._autocommit)
+        )  # fmt: skip
+
+
+def _method(owner: Construct, name: str) -> Construct:
+    """Return what a method of something makes of it."""
+    if owner.name in ("table", "Table") and name in ("update", "delete"):
+        return Construct(name, (owner,))
+    if owner.name in ("update", "delete") and name in ("where", "filter", "filter_by"):
+        return replace(owner, kwargs={**owner.kwargs, "where": True})
+    # Such as text(...).bindparams(...) and String().with_variant(...): still what it was.
+    return owner
 
 
 def _import(node: ast.Import | ast.ImportFrom, names: Names) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from memstore.migrations.lint import lint_revisions
 from tests.support import ROOT
 
 DOCS = (ROOT / "docs" / "lint.md").read_text()
@@ -79,6 +80,20 @@ def revision_id(text: str, otherwise: str) -> str:
     """Return the id that a text gives its revision."""
     found = re.search(r'^revision = "(.*)"', text, re.MULTILINE)
     return found[1] if found else otherwise
+
+
+def in_upgrade(body: str) -> str:
+    """Return an upgrade() of some lines."""
+    return "def upgrade() -> None:\n    {}\n".format(body.replace("\n", "\n    "))
+
+
+def codes(folder: Path, text: str, ignore: Iterable[str] = ()) -> str:
+    """Lint a file, and return the codes of what is found, in order: each as often as it is said to be on its line."""
+    path = folder / "revision.py"
+    path.write_text(complete(text, "0002_tools", "0001_start"))
+    found = lint_revisions([str(path)], distance="cosine", ignore=ignore)
+    times = ((each, re.search(r"\(and ([\d,]+) more on this line\)$", each.message)) for each in found.findings)
+    return " ".join(sorted(each.code for each, more in times for _ in range(1 + int(more[1] if more else 0))))
 
 
 def write_project(folder: Path, *texts: str, env: str = ENV, tests: bool = False) -> dict[str, str]:

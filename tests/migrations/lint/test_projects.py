@@ -12,6 +12,7 @@ from memstore.migrations.lint.squawk import CHOSEN, remarks
 from memstore.migrations.scripts import revisions, script_location
 from tests.hosts.project import ASYNC_ENV
 from tests.migrations.lint.project import ENV, INI, write_project
+from tests.support import ROOT
 
 HIDDEN = (
     "from string import Template\n\n\ndef upgrade() -> None:\n    op.execute(Template({!r}).substitute(t='tools'))\n"
@@ -90,6 +91,22 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "migrations" / "versions" / "0000_change.py").write_text("import nowhere_at_all")
     with pytest.raises(MigrationError, match="nowhere_at_all"):
         lint(tmp_path)
+
+
+def test_a_range_that_has_nothing_is_refused_unless_it_is_where_it_began(tmp_path: Path) -> None:
+    write_project(tmp_path, INDEX, INDEX)
+    others = tmp_path / "others"
+    others.mkdir()
+    (tmp_path / "alembic.ini").write_text(f"{INI}version_locations = %(here)s/migrations/versions:%(here)s/others\n")
+    first = (tmp_path / "migrations" / "versions" / "0000_change.py").read_text()
+    (others / "o1.py").write_text(first.replace("'0000_change'", "'o1'"))
+    depends = "down_revision = 'o1'\ndepends_on = '0001_change'"
+    (others / "o2.py").write_text(first.replace("'0000_change'", "'o2'").replace("down_revision = None", depends))
+    for target in ("o1:0001_change", "0001_change:0000_change", "heads:base", "0001_change:o2", "0000_change:o2"):
+        with pytest.raises(MigrationError, match=r"\w.*A:B"):
+            lint(tmp_path, target)
+    for target in ("0001_change:0001_change", "o2:heads"):
+        assert lint(tmp_path, target) == LintResult((), ())
 
 
 def test_a_table_of_an_earlier_revision_is_not_new(tmp_path: Path) -> None:
@@ -270,6 +287,12 @@ def test_files_of_our_own_are_linted_as_our_own(tmp_path: Path) -> None:
     assert {each.code for each in lint_revisions([str(tmp_path)]).findings} >= {"MS401", "MS404"}
     assert [each.code for each in lint_revisions([str(path)]).findings] == []
     assert [Path(each).name for each in lint_revisions([str(path)]).paths] == [path.name]
+
+
+def test_the_chain_that_runs_under_load_has_no_object_twice_in_a_step() -> None:
+    found = lint_revisions([str(ROOT / "tests" / "migrations" / "operations" / "chain" / "safe")])
+    assert len(found.paths) > 5
+    assert "MS115" not in {each.code for each in found.findings}
 
 
 def test_a_folder_is_its_revisions(tmp_path: Path) -> None:
