@@ -62,7 +62,8 @@ bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python benchmarks/schema.py
 	$(BIN)/python -m benchmarks.migrate_under_load
 
-build: .venv/installed ## Build the wheel and the source distribution into dist/
+build: .venv/installed ## Build the wheel and the source distribution into dist/, of sealed revisions
+	$(BIN)/python -m memstore.migrations.sums --check
 	$(BIN)/python -m hatchling build
 
 clean: ## Remove what make made: environments, builds and the demo's database

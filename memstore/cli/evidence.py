@@ -44,7 +44,10 @@ def repair(
     reason: Annotated[str, typer.Option("--reason", help="Why what was found is right. It is kept in the database.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Accept what `verify` finds, as it is now, in this database, with who, when and why. The only way past it."""
+    """Accept what `verify` finds, as it is now, in this database, with who, when and why. The only way past it.
+
+    What no run could begin with, such as a file that is missing within the chain, has to be put right instead.
+    """
 
     async def run() -> tuple[Finding, ...]:
         async with database() as (engine, settings):

@@ -23,7 +23,8 @@ def revision(
 ) -> None:
     """Begin a revision of memstore itself: the next id, its file, and its test. Needs a checkout.
 
-    What is generated are several where some operations commit and others share a transaction.
+    What is generated are several where some operations commit and others share a transaction, and none where the models
+    and the database do not differ.
     """
     if autogenerate and replace is not None:
         raise typer.BadParameter("found --autogenerate and --replace, needed: at most one of them")
@@ -37,6 +38,9 @@ def revision(
     begun = asyncio.run(run())
     if as_json:
         print_json(begun)
+        return
+    if not begun:
+        out.print("no differences")
         return
     for each in begun:
         out.print(f"{each.path}\n{each.test_path}", markup=False)

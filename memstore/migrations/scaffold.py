@@ -22,6 +22,8 @@ from .scripts import head, make_config, script_location
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from alembic.operations.ops import MigrationScript
+    from alembic.runtime.migration import MigrationContext
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -99,8 +101,7 @@ async def new_revision(message: str, *, replace: str | None = None) -> NewRevisi
 async def generate_revisions(message: str, target: AsyncEngine | URL | str) -> tuple[NewRevision, ...]:
     """Begin what brings a database at head to what the models say, on top of head, in this checkout.
 
-    They are several where some operations commit and others share a transaction, and one that does nothing where there
-    is nothing to do.
+    They are several where some operations commit and others share a transaction, and none where nothing differs.
 
     Args:
         message: what they do, in a few words; their ids are made of it.
@@ -143,8 +144,15 @@ def _config() -> Config:
 
 
 def _write(config: Config, tests: Path, message: str, revision: str, *, autogenerate: bool) -> tuple[NewRevision, ...]:
+    only_what_differs = _leave_out_empty if autogenerate else None
     try:
-        written = command.revision(config, message=message, rev_id=revision, autogenerate=autogenerate)
+        written = command.revision(
+            config,
+            message=message,
+            rev_id=revision,
+            autogenerate=autogenerate,
+            process_revision_directives=only_what_differs,
+        )
     except CommandError as error:
         raise MigrationError(f"no revision was begun: {error} Run: memstore db status") from error
     begun = []
@@ -155,6 +163,11 @@ def _write(config: Config, tests: Path, message: str, revision: str, *, autogene
         test_path.write_text(_TEST.format(revision=script.revision), encoding="utf-8")
         begun.append(NewRevision(script.revision, Path(script.path), test_path))
     return tuple(begun)
+
+
+def _leave_out_empty(_context: MigrationContext, _revision: object, directives: list[MigrationScript]) -> None:
+    """Leave out a revision that would do nothing."""
+    directives[:] = [each for each in directives if each.upgrade_ops is None or not each.upgrade_ops.is_empty()]
 
 
 def _replaced(name: str) -> tuple[str, str]:

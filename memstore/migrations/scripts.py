@@ -29,7 +29,7 @@ def script_location() -> Path:
 
 def is_installed(location: Path) -> bool:
     """Tell whether a folder with revisions is that of an installed memstore, where nobody works on them."""
-    return location.resolve() == _PACKAGE / "alembic"
+    return location.resolve() == (_PACKAGE / "alembic").resolve()
 
 
 def version_location() -> str:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import subprocess
 import sys
 import venv
@@ -8,7 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from memstore.migrations.sums.seal import seal
 from tests.support import ROOT
+
+
+def _sealed(folder: Path) -> Path:
+    """Copy what a wheel is made of, and seal what is under work: as it is released."""
+    folder.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("memstore", "alembic"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    seal(folder / "alembic")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureR
                 "-d",
                 folder / "wheel",
             ]
-            subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+            subprocess.run(build, cwd=_sealed(folder / "released"), check=True, capture_output=True)
             (wheel,) = (folder / "wheel").glob("*.whl")
             venv.create(folder / "clean", symlinks=True)
             pip: list[str | Path] = [

@@ -16,6 +16,7 @@ from alembic.config import Config
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import URL
 
+from memstore.migrations.proxies import kept_proxies
 from memstore.migrations.scripts import version_location
 from tests.support import ROOT
 
@@ -166,7 +167,8 @@ class Host:
         """Return what `alembic upgrade --sql` prints, or another command."""
         config = self.config(*x)
         config.output_buffer = io.StringIO()
-        step(config, to, sql=True)
+        with kept_proxies():  # as at the end of a process: a run that failed leaves its own behind
+            step(config, to, sql=True)
         return config.output_buffer.getvalue()
 
     def rows(self, statement: str) -> list[tuple[object, ...]]:

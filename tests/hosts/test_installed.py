@@ -51,6 +51,8 @@ def test_with_a_version_table_of_its_own(
         (tmp_path / program).write_text(shown(2, "python", f"# {program}"))
         host.in_clean_environment(installed, program)
     assert host.rows("SELECT version_num FROM memstore.alembic_version") == [(revisions()[-1],)]
+    verified = host.in_clean_environment(installed.with_name("memstore"), "db", "verify")
+    assert verified.startswith(f"{len(revisions())} revisions verified, {len(revisions())} applied in ")
     remember(host)
     check, revision, down = host.alembic(installed, "check", REVISION, "downgrade base")
     check_nothing_proposed(host, check, revision)

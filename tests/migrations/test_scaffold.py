@@ -239,9 +239,14 @@ def test_the_command_names_the_files_and_what_is_next(checkout: Path) -> None:
     assert "at most one of them" in misused("db", "revision", "-m", "x", "--autogenerate", "--replace", "y")
 
 
-@pytest.mark.usefixtures("checkout")
-async def test_the_command_compares_with_the_database(url: URL) -> None:
-    printed = await to_thread(done, "db", "revision", "-m", "Better", "--autogenerate", url=url)
-    assert f"{NEXT}_better.py" in printed
+async def test_the_command_compares_with_the_database(checkout: Path, url: URL, engine: AsyncEngine) -> None:
+    command = ("db", "revision", "-m", "Better", "--autogenerate")
+    files = files_in(checkout)
+    assert await to_thread(done, *command, url=url) == "no differences\n"
+    assert await to_thread(done, *command, "--json", url=url) == "[]\n"
+    assert files_in(checkout) == files
+    async with engine.begin() as connection:
+        await connection.execute(text("ALTER TABLE memstore.agents DROP COLUMN behavior_name"))
+    assert f"{NEXT}_better.py" in await to_thread(done, *command, url=url)
     missing: Callable[..., str] = refused
-    assert "DATABASE_URL" in await to_thread(missing, "db", "revision", "-m", "Better", "--autogenerate")
+    assert "DATABASE_URL" in await to_thread(missing, *command)

@@ -88,6 +88,10 @@ class Tables:
         """Tell whether one of the columns is in a new table."""
         return any(column[:2] in self.made for column in columns)
 
+    def are_gone(self, columns: Iterable[ColumnKey]) -> bool:
+        """Tell whether one of the columns is in a dropped table."""
+        return any(column[:2] in self.dropped for column in columns)
+
     def are_left(self, columns: Iterable[ColumnKey]) -> bool:
         """Tell whether a dropped table refers to a table of the columns."""
         return any(column[:2] in self.left for column in columns)

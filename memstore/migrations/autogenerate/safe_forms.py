@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class Safe:
     """A safe operation, when it comes, and the columns that it needs.
 
     index: the one that it creates or drops.
+    constraint: the one that it creates or drops: schema as the operation has it, table, name.
     is_key: whether a foreign key can refer to what it creates or drops.
     """
 
@@ -52,6 +53,7 @@ class Safe:
     columns: frozenset[Column]
     index: CreateIndex | None = None
     is_key: bool = False
+    constraint: Column | None = None
 
     @property
     def is_drop(self) -> bool:
@@ -60,7 +62,7 @@ class Safe:
 
     def reversed(self) -> Safe:
         """Return what undoes it."""
-        return Safe(self.calls.reverse(), self.turn.opposite, self.columns, self.index, self.is_key)
+        return replace(self, calls=self.calls.reverse(), turn=self.turn.opposite)
 
 
 def safe_form(operation: MigrateOperation) -> Safe | None:
@@ -102,7 +104,10 @@ def not_null(table: str, column: str, schema: str | None) -> Safe:
     what = {"schema": schema}
     example = f"{table!r}, {{{column!r}: ...}}, where={f'{quoted(column)} IS NULL'!r}"
     example += f", schema={schema!r}" if schema else ""
-    note = f"A row without a value stops this. Where there may be one, give it a value first: op.backfill({example})"
+    note = (
+        "A row without a value stops this. Where there may be one, give it a value first:",
+        f"op.backfill({example})",
+    )
     calls = Calls(
         Call("set_not_null_safely", (table, column), what, note), Call("drop_not_null_safely", (table, column), what)
     )
@@ -144,7 +149,7 @@ def _check(create: CreateCheck) -> Safe:
         {"schema": schema},
         statements=_comment(name, table, schema, create.comment),
     )
-    return Safe(Calls(add, _drop(name, table, schema)), Turn.CREATE, columns)
+    return Safe(Calls(add, _drop(name, table, schema)), Turn.CREATE, columns, constraint=(schema, table, name))
 
 
 def _foreign_key(create: ops.CreateForeignKeyOp, comment: str | None = None) -> Safe:
@@ -155,7 +160,8 @@ def _foreign_key(create: ops.CreateForeignKeyOp, comment: str | None = None) -> 
     columns |= {(create.kw.get("referent_schema"), referent, each) for each in create.remote_cols}
     arguments = (name, table, referent, list(create.local_cols), list(create.remote_cols))
     add = Call("add_foreign_key_safely", arguments, options, statements=_comment(name, table, schema, comment))
-    return Safe(Calls(add, _drop(name, table, schema)), Turn.CREATE_FOREIGN_KEY, frozenset(columns))
+    calls = Calls(add, _drop(name, table, schema))
+    return Safe(calls, Turn.CREATE_FOREIGN_KEY, frozenset(columns), constraint=(schema, table, name))
 
 
 def _unique(create: ops.CreateUniqueConstraintOp) -> Safe | None:
@@ -167,7 +173,8 @@ def _unique(create: ops.CreateUniqueConstraintOp) -> Safe | None:
     name = str(create.constraint_name or constraint_name(table, keys, "key"))
     columns = frozenset((schema, table, each) for each in keys)
     add = Call("add_unique_safely", (name, table, keys), {"schema": schema, **options})
-    return Safe(Calls(add, _drop(name, table, schema)), Turn.CREATE, columns, is_key=True)
+    calls = Calls(add, _drop(name, table, schema))
+    return Safe(calls, Turn.CREATE, columns, is_key=True, constraint=(schema, table, name))
 
 
 def _drop(name: str, table: str, schema: str | None) -> Call:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Call:
     """A call of an operation. Options that are None or False are not written.
 
-    note: a comment before it.
+    note: the lines of a comment before it.
     statements: what is to be run once nothing comes that commits, such as COMMENT ON.
     """
 
     name: str
     arguments: tuple[Any, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
-    note: str | None = None
+    note: tuple[str, ...] = ()
     statements: tuple[str, ...] = ()
 
 
@@ -71,8 +71,7 @@ def _render(context: AutogenContext, operation: Calls) -> list[str]:
     arguments += [
         f"{name}={_source(context, value)}" for name, value in call.options.items() if value not in (None, False)
     ]
-    note = [f"# {call.note}"] if call.note is not None else []
-    return [*note, f"{op}{call.name}({', '.join(arguments)})"]
+    return [*(f"# {line}" for line in call.note), f"{op}{call.name}({', '.join(arguments)})"]
 
 
 def _source(context: AutogenContext, value: object) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alembic.operations.ops import UpgradeOps
 
     from .columns import ColumnKey
+    from .safe_forms import Column
     from .safe_operations import Calls
 
 Plain = tuple["ops.ModifyTableOps | None", "MigrateOperation"]
@@ -50,9 +51,10 @@ def split(upgrade: UpgradeOps, tables: Tables, *, archive: bool) -> list[Part]:
     before: list[Safe] = []
     free: list[Safe] = []
     after: list[Safe] = []
+    together = _made_again(safe, tables, changed)
     for each in _with_swaps(safe, tables, changed):
         needs = tables.columns(each)
-        if each.turn == Turn.SWAP:
+        if each.turn == Turn.SWAP or each.constraint in together:
             free.append(each)
         elif each.is_drop:
             (after if each.is_key and tables.are_left(needs) else before).append(each)
@@ -95,6 +97,24 @@ def _has_to_be_plain(step: Safe, tables: Tables, changed: set[ColumnKey]) -> boo
     """Tell whether a key has to go after the tables that refer to it, and before the columns that it is on."""
     needs = tables.columns(step)
     return step.is_key and step.is_drop and tables.are_left(needs) and not needs.isdisjoint(changed)
+
+
+def _made_again(steps: list[Safe], tables: Tables, changed: set[ColumnKey]) -> set[Column]:
+    """Return the constraints that are dropped and created and may be so in one revision, whatever else there is to do.
+
+    Were a revision between the two, its failure would leave the table without the constraint. A run that is killed
+    after the second begins with the first again, and drops the new one: which is then made again, so no harm is done.
+    """
+    alone = [each for each in steps if not _has_to_wait(each, tables, changed)]
+    dropped, created = ({each.constraint for each in alone if each.is_drop is drops} for drops in (True, False))
+    return {each for each in dropped & created if each is not None}
+
+
+def _has_to_wait(step: Safe, tables: Tables, changed: set[ColumnKey]) -> bool:
+    """Tell whether a constraint comes or goes with a column or a table, or is what another table refers to."""
+    needs = tables.columns(step)
+    referred_to = step.is_key and (tables.are_left(needs) or tables.are_met(needs))
+    return referred_to or not needs.isdisjoint(changed) or tables.are_new(needs) or tables.are_gone(needs)
 
 
 def _with_swaps(steps: list[Safe], tables: Tables, changed: set[ColumnKey]) -> Iterator[Safe]:

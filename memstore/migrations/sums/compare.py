@@ -7,8 +7,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from ...models.vocabulary import RevisionProblem
+from .chain import followed, is_link, trailing
 from .findings import Finding
-from .sealed import RESTORE, SUMS
+from .sealed import REINSTALL, RESTORE, SUMS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,17 @@ if TYPE_CHECKING:
 ACCEPT = "To accept it: memstore db repair --reason '...'"
 
 
-def compare_files(files: Sequence[RevisionFile], sealed: Sequence[Sealed]) -> list[Finding]:
-    """Return what is not as it was released: of the sealed revisions in their order, then of the others by name."""
+def compare_files(
+    files: Sequence[RevisionFile], sealed: Sequence[Sealed], *, installed: bool = False, at: str | None = None
+) -> list[Finding]:
+    """Return what is not as it was released: of the sealed revisions in their order, then of the others by name.
+
+    Args:
+        files: the revisions as they are.
+        sealed: the revisions as they were released.
+        installed: whether they are those of an installed memstore, which has none under work.
+        at: the revision that a database is at.
+    """
     named: dict[str, list[RevisionFile]] = defaultdict(list)
     for file in files:
         named[file.revision].append(file)
@@ -33,24 +43,18 @@ def compare_files(files: Sequence[RevisionFile], sealed: Sequence[Sealed]) -> li
         its_own = next((file for file in same if file.checksum == line.checksum), same[0] if same else None)
         others += [file for file in same if file is not its_own]
         if its_own is None:
-            found.append(_missing(line))
+            found.append(_missing(line, needed=line.revision in followed(files) | {at}))
         elif its_own.checksum != line.checksum:
             found.append(_changed(line, its_own))
     others += [file for same in named.values() for file in same]
     after = {each.revision for each in trailing(files, sealed)}
-    return found + [_unknown(file) if file.revision in after else _inserted(file, sealed) for file in others]
-
-
-def trailing(files: Sequence[RevisionFile], sealed: Sequence[Sealed]) -> list[RevisionFile]:
-    """Return the files that are not sealed and come after the last one that is, each after those it follows."""
-    known = {line.revision for line in sealed}
-    reached = {sealed[-1].revision} if sealed else set()
-    waiting = [file for file in files if file.revision not in known and file.follows is not None]
-    found: list[RevisionFile] = []
-    while ready := [file for file in waiting if set(file.follows or ()) <= reached and (file.follows or not sealed)]:
-        found += ready
-        reached |= {file.revision for file in ready}
-        waiting = [file for file in waiting if file not in ready]
+    taken = {line.revision for line in sealed}
+    for file in others:
+        if file.revision in after and file.revision not in taken:
+            found.append(_unknown(file, installed=installed))
+        else:
+            found.append(_inserted(file, files, sealed, second=file.revision in taken))
+        taken.add(file.revision)
     return found
 
 
@@ -67,16 +71,17 @@ def _changed(line: Sealed, file: RevisionFile) -> Finding:
     )
 
 
-def _missing(line: Sealed) -> Finding:
+def _missing(line: Sealed, *, needed: bool) -> Finding:
     return Finding(
         RevisionProblem.MISSING,
         line.revision,
         object=f"{SUMS}, line {line.line}",
         found="no file of this revision",
         needed=f"one with sha256 {line.checksum}",
-        remedy=f"{RESTORE}. {ACCEPT}",
+        remedy=RESTORE if needed else f"{RESTORE}. {ACCEPT}",
         checksum=None,
         blocks=True,
+        acceptable=not needed,
     )
 
 
@@ -94,34 +99,39 @@ def _sums_edited(line: Sealed) -> Finding:
     )
 
 
-def _unknown(file: RevisionFile) -> Finding:
+def _unknown(file: RevisionFile, *, installed: bool) -> Finding:
     return Finding(
         RevisionProblem.UNKNOWN,
         file.revision,
         object=str(file.path),
         found=f"sha256 {file.checksum}, a revision after the last that was released",
         needed=f"a line in {SUMS}",
-        remedy="When it is released: make seal. Where memstore is installed: take the file away",
+        remedy=f"Reinstall memstore: {REINSTALL}. {ACCEPT}" if installed else "When it is released: make seal",
         checksum=file.checksum,
-        blocks=False,
+        # The end of the sums may have been cut off, and what it sealed changed: here there is no git to show it.
+        blocks=installed,
     )
 
 
-def _inserted(file: RevisionFile, sealed: Sequence[Sealed]) -> Finding:
-    if file.follows is None:
+def _inserted(file: RevisionFile, files: Sequence[RevisionFile], sealed: Sequence[Sealed], *, second: bool) -> Finding:
+    last = sealed[-1].revision if sealed else None
+    needed, remedy = f"what is not released comes after what is: down_revision = {last!r}", "Take the file away"
+    if second:
+        where, needed = "a second file of this revision", "one"
+    elif file.follows is None:
         where = "a file that does not say which revision it is"
-    elif any(line.revision == file.revision for line in sealed):
-        where = "a second file of a revision that was released"
     else:
         where = f"down_revision = {', '.join(map(repr, file.follows)) or None}"
-    last = sealed[-1].revision if sealed else None
+        remedy += ", or put it at the end"
+    acceptable = is_link(file, files)
     return Finding(
         RevisionProblem.INSERTED,
         file.revision,
         object=str(file.path),
         found=where,
-        needed=f"what is not released comes after what is: down_revision = {last!r}",
-        remedy=f"Take the file away, or put it at the end. {ACCEPT}",
+        needed=needed,
+        remedy=f"{remedy}. {ACCEPT}" if acceptable else remedy,
         checksum=file.checksum,
         blocks=True,
+        acceptable=acceptable,
     )

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ...models.vocabulary import RevisionProblem
-from .compare import ACCEPT, compare_files, trailing
+from .chain import trailing
+from .compare import ACCEPT, compare_files
 from .findings import Finding
 from .sealed import SUMS
 
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 MAKES_THE_TABLE = "0016_migration_repairs"
 
 
-def compare_all(files: Sequence[RevisionFile], sealed: Sequence[Sealed], applied: Applied) -> list[Finding]:
+def compare_all(
+    files: Sequence[RevisionFile], sealed: Sequence[Sealed], applied: Applied, *, installed: bool = False
+) -> list[Finding]:
     """Return what is wrong with the files, and with what a database has applied, each with who accepted it there."""
-    findings = [*compare_files(files, sealed), *_compare_applied(files, sealed, applied)]
-    return [replace(each, accepted=applied.repairs.get(each.key)) for each in findings]
+    of_files = compare_files(files, sealed, installed=installed, at=applied.revision)
+    findings = [*of_files, *_compare_applied(files, sealed, applied, installed=installed)]
+    return [replace(each, accepted=applied.repairs.get(each.key) if each.acceptable else None) for each in findings]
 
 
-def _compare_applied(files: Sequence[RevisionFile], sealed: Sequence[Sealed], applied: Applied) -> list[Finding]:
+def _compare_applied(
+    files: Sequence[RevisionFile], sealed: Sequence[Sealed], applied: Applied, *, installed: bool
+) -> list[Finding]:
     sums = {line.revision: line.checksum for line in sealed}
     needed = {file.revision: file.checksum for file in files} | sums
     chain = [*sums, *(file.revision for file in trailing(files, sealed))]
@@ -40,12 +46,13 @@ def _compare_applied(files: Sequence[RevisionFile], sealed: Sequence[Sealed], ap
         # What was changed, accepted and then applied is accepted.
         fine = checksum in (None, needed[revision]) or (RevisionProblem.CHANGED, revision, checksum) in applied.repairs
         if not fine and revision not in above:
-            found.append(_applied_differently(revision, checksum, needed[revision], applied, revision in sums))
+            released = installed or revision in sums
+            found.append(_applied_differently(revision, checksum, needed[revision], applied, released=released))
     return found
 
 
 def _applied_differently(
-    revision: str, checksum: str | None, needed: str, applied: Applied, is_sealed: bool
+    revision: str, checksum: str | None, needed: str, applied: Applied, *, released: bool
 ) -> Finding:
     accept = ACCEPT if applied.can_accept else ACCEPT.replace(": ", f": memstore db upgrade {MAKES_THE_TABLE}, then ")
     return Finding(
@@ -57,7 +64,7 @@ def _applied_differently(
         remedy=f"See whether the schema is as it should be: memstore db check. {accept}",
         checksum=checksum,
         # Without a table to accept it in, whoever has applied an older content could never come to one.
-        blocks=is_sealed and applied.can_accept,
+        blocks=released and applied.can_accept,
     )
 
 

@@ -29,6 +29,7 @@ class Finding:
     object: the file, the line or the database that it is about.
     checksum: sha256 of the content that a repair would accept, in hex; None where there is no content.
     blocks: whether upgrade and downgrade refuse for it, unless it is accepted.
+    acceptable: whether a repair can accept it; not where no run could begin all the same.
     accepted: by whom it was accepted, None where nobody has.
     """
 
@@ -40,6 +41,7 @@ class Finding:
     remedy: str
     checksum: str | None
     blocks: bool
+    acceptable: bool = True
     accepted: Acceptance | None = None
 
     @property

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, text
 
 from ...database import connecting, explained
-from ...errors import MigrationError, PermissionDeniedError
+from ...errors import MigrationError, PermissionDeniedError, TamperError
 from ...models.installation import MigrationRepair
 from ...settings import settings_beside_a_host
 from ...version import __version__
 from ..lock import migration_connection
-from ..scripts import script_location
+from ..scripts import is_installed, script_location
 from .applied import read_applied
 from .compare_applied import MAKES_THE_TABLE, compare_all
 from .files import revision_files
@@ -41,7 +41,8 @@ async def repair(
         MigrationError: the reason is empty, or the database is below the revision that brings the table for this.
         PermissionDeniedError: the role may not write it.
         MigrationLockError: another runner did not finish in time; it is named.
-        TamperError: versions.sum is missing or cannot be read.
+        TamperError: something was found that no run could begin with, whoever accepts it, such as a missing file that
+            another comes after; or versions.sum is missing or cannot be read.
     """
     if not reason.strip():
         raise MigrationError("found an empty reason. Needed: why what was found is right. Type: --reason '...'")
@@ -59,11 +60,17 @@ async def repair(
 def _accept(connection: Connection, reason: str) -> tuple[Finding, ...]:
     location = script_location()
     applied = read_applied(connection)
-    findings = compare_all(revision_files(location), read_sums(location), applied)
+    findings = compare_all(revision_files(location), read_sums(location), applied, installed=is_installed(location))
     # A finding can be there twice, such as two copies of one file: what accepts one accepts the other.
     refused = {each.key: each for each in findings if each.accepted is None}
     if not refused:
         return ()
+    hopeless = [each for each in refused.values() if not each.acceptable]
+    if hopeless:
+        remedies = dict.fromkeys(each.remedy for each in hopeless)
+        raise TamperError(
+            f"nothing was accepted: no run could begin with these all the same. {'. '.join(remedies)}", hopeless
+        )
     if not applied.can_accept:
         raise MigrationError(
             f"this database is at {applied.revision or 'no revision'}, and what is accepted is written to a table that "

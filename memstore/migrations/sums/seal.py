@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...errors import TamperError
-from .compare import compare_files, trailing
+from .chain import trailing
+from .compare import compare_files
 from .files import revision_files
 from .sealed import SUMS, read_sums, running_sum
 
@@ -33,7 +34,26 @@ def seal(location: Path) -> list[str]:
                 f"released is one chain. Needed: down_revision = {last!r}"
             )
         running, last = running_sum(running, file.revision, file.checksum), file.revision
-        lines.append(f"{file.revision} {file.checksum} {running}\n")
-    with (location / SUMS).open("a", encoding="utf-8", newline="\n") as sums:
-        sums.writelines(lines)
+        lines.append(f"{file.revision} {file.checksum} {running}")
+    if lines:
+        _append(location / SUMS, lines)
     return [file.revision for file in new]
+
+
+def check_sealed(location: Path) -> None:
+    """Check that every revision is sealed, and is what it was then: else nothing is to be built of them.
+
+    Raises:
+        TamperError: one is not.
+    """
+    against = compare_files(revision_files(location), read_sums(location))
+    if against:
+        raise TamperError("not to be released: these are not sealed as they are. For new revisions: make seal", against)
+
+
+def _append(path: Path, lines: list[str]) -> None:
+    # Whole, and in one step: what is added to a last line without an end, or half written, nobody could read.
+    before = path.read_text(encoding="utf-8").splitlines()
+    new = path.with_name(f"{path.name}.new")
+    new.write_text("".join(f"{line}\n" for line in (*before, *lines)), encoding="utf-8", newline="\n")
+    new.replace(path)

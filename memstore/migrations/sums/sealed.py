@@ -65,7 +65,5 @@ def read_sums(location: Path) -> list[Sealed]:
     return sealed
 
 
-RESTORE = (
-    "Put it back as it was released: git checkout, or where memstore is installed "
-    "pip install --force-reinstall --no-deps memstore"
-)
+REINSTALL = "pip install --force-reinstall --no-deps memstore"
+RESTORE = f"Put it back as it was released: git checkout, or where memstore is installed {REINSTALL}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...database import connecting, explained, open_connection
 from ..check import read_only
-from ..scripts import script_location
+from ..scripts import is_installed, script_location
 from .applied import read_applied
 from .compare import compare_files
 from .compare_applied import compare_all
@@ -56,14 +56,16 @@ async def verify(target: AsyncEngine | URL | str | None = None) -> Verification:
         TamperError: versions.sum is missing or cannot be read.
         PermissionDeniedError: the role may not read the ledger.
     """
-    files, sealed = revision_files(script_location()), read_sums(script_location())
+    location = script_location()
+    files, sealed, installed = revision_files(location), read_sums(location), is_installed(location)
     if target is None:
-        return _verification(sealed, compare_files(files, sealed), None, 0)
+        return _verification(sealed, compare_files(files, sealed, installed=installed), None, 0)
     async with connecting(target) as engine, open_connection(engine) as connection:
         with explained(engine.url):
             async with read_only(connection):
                 applied = await connection.run_sync(read_applied)
-    return _verification(sealed, compare_all(files, sealed, applied), applied.database, len(applied.checksums))
+    findings = compare_all(files, sealed, applied, installed=installed)
+    return _verification(sealed, findings, applied.database, len(applied.checksums))
 
 
 def _verification(

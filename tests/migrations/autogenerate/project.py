@@ -42,6 +42,11 @@ with context.begin_transaction():
     context.run_migrations()
 """
 
+# A run with nothing to do does not leave it behind, and would look like one that undoes less than it did.
+VERSION_TABLE = """CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)"""
+
 Diff = tuple[str, str]
 
 
@@ -64,6 +69,7 @@ class Project:
             (self.folder / "versions").mkdir(parents=True)
             (self.folder / "env.py").write_text(self.env, encoding="utf-8")
             shutil.copy(TEMPLATE, self.folder)
+            self.execute(VERSION_TABLE)
 
     def run(self, metadata: MetaData, step: Callable[..., Any], *arguments: Any, **options: Any) -> None:
         """Run an Alembic command in this process. This project has no driver but asyncpg."""

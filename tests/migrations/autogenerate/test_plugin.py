@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from alembic import command
 from sqlalchemy import (
     CheckConstraint,
     Column,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     text,
 )
 
+from memstore.errors import MigrationError
 from memstore.migrations import autogenerate
 from memstore.migrations.autogenerate import Policy, RowLevelSecurity
 from tests.migrations.autogenerate.project import LOOK, Project, documented_env, notes
@@ -104,6 +106,15 @@ def test_an_invalid_index_is_made_again(project: Project) -> None:
     assert project.autogenerate(wanted, "one") == [("remove_index", "ix_body"), ("add_index", "ix_body")]
     project.upgrade(wanted)
     assert project.autogenerate(wanted, "two") == []
+
+
+def test_a_safe_operation_after_a_plain_one_is_refused(project: Project) -> None:
+    project.run(notes(), command.revision, rev_id="one", message="one")
+    (path,) = (project.folder / "versions").glob("one*.py")
+    both = "op.execute('CREATE TABLE plain (id integer)')\n    op.set_not_null_safely('notes', 'body')"
+    path.write_text(path.read_text().replace("pass", both, 1))
+    with pytest.raises(MigrationError, match="before it this revision has changed something"):
+        project.upgrade(notes())
 
 
 def test_an_unnamed_check_is_found_by_its_text(project: Project) -> None:

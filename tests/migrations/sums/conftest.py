@@ -12,3 +12,9 @@ from tests.migrations.sums.released import Released, released_in
 def released(tmp_path: Path) -> Iterator[Released]:
     with released_in(tmp_path) as released:
         yield released
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Iterator[Released]:
+    with released_in(tmp_path, installed=True) as released:
+        yield released

@@ -42,10 +42,7 @@ class Released:
     """The folder that the copy is in, with alembic.ini; in this process it is where memstore's revisions are."""
 
     folder: Path
-
-    @property
-    def location(self) -> Path:
-        return self.folder / "alembic"
+    location: Path
 
     @property
     def sums(self) -> Path:
@@ -59,6 +56,27 @@ class Released:
 
     def add(self, revision: str, follows: str | tuple[str, ...] | None) -> Released:
         self.file(revision).write_text(REVISION.format(revision=revision, follows=follows))
+        return self
+
+    def called(self, revision: str, follows: str) -> None:
+        """Add a file of another name that says it is a revision."""
+        self.file("another").write_text(REVISION.format(revision=revision, follows=follows))
+
+    def insert(self, revision: str, before: str) -> Released:
+        """Put one more link into the chain."""
+        follows = REVISIONS[REVISIONS.index(before) - 1]
+        self.add(revision, follows)
+        self.edit(before, f'down_revision = "{follows}"', f'down_revision = "{revision}"')
+        return self
+
+    def copy(self, revision: str) -> Released:
+        """Let a revision have two files."""
+        shutil.copy(self.file(revision), self.file(f"{revision}_copy"))
+        return self
+
+    def unseal(self, revision: str) -> Released:
+        """Take away the line of a revision."""
+        self.edit_sums(self.line(revision), "")
         return self
 
     def change(self, revision: str, comment: str = "# changed") -> Released:
@@ -85,15 +103,19 @@ def _replace(path: Path, old: str, new: str) -> None:
 
 
 @contextmanager
-def released_in(folder: Path) -> Iterator[Released]:
-    """Copy memstore's revisions to a folder, seal them, and let this process take them for memstore's own."""
+def released_in(folder: Path, *, installed: bool = False) -> Iterator[Released]:
+    """Copy memstore's revisions to a folder, seal them, and let this process take them for memstore's own.
+
+    They lie as in a checkout, or `installed`: inside the package.
+    """
     shutil.copy(ROOT / "alembic.ini", folder)
-    shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
-    seal(folder / "alembic")
+    location = folder / "memstore" / "alembic" if installed else folder / "alembic"
+    shutil.copytree(ROOT / "alembic", location, ignore=shutil.ignore_patterns("__pycache__"))
+    seal(location)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scripts, "_PACKAGE", folder / "memstore")
         forget()
-        yield Released(folder)
+        yield Released(folder, location)
     forget()
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from asyncio import to_thread
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from memstore.errors import TamperError
-from memstore.migrations import adopt, downgrade, status, upgrade, verify_schema
-from tests.cli.command import refused
+from memstore.migrations import adopt, downgrade, repair, status, upgrade, verify_schema
+from tests.cli.command import memstore, refused
 from tests.hosts.project import ENVS, Host, shown, version_locations
 from tests.migrations.sums.released import FOURTH, LAST, NEW, REVISIONS, Released, forget
 from tests.support import dump, run_python
@@ -132,6 +133,133 @@ def test_nor_from_a_revision_of_a_host(released: Released, tmp_path: Path, empty
     with pytest.raises(CommandError, match=refusal(tamper)):
         host.downgrade("base", "memstore=downgrade")
     assert dump(empty_url) == there
+
+
+async def test_two_files_of_a_revision_under_work_block(released: Released, engine: AsyncEngine) -> None:
+    released.add(NEW, LAST).copy(NEW)
+    forget()
+    before = dump(engine.url)
+    with pytest.raises(TamperError, match=f"{NEW}: inserted .*found a second file of this revision"):
+        await upgrade(engine)
+    assert dump(engine.url) == before
+
+
+def cut_off_the_end(released: Released) -> None:
+    released.unseal(LAST).change(LAST)
+
+
+@pytest.mark.parametrize("tamper", [cut_off_the_end, lambda released: released.add(NEW, LAST)])
+async def test_where_memstore_is_installed_nothing_is_under_work(
+    installed: Released, engine: AsyncEngine, tamper: Callable[[Released], object]
+) -> None:
+    tamper(installed)
+    before = dump(engine.url), await ledger(engine)
+    with pytest.raises(TamperError) as refused:
+        await downgrade(engine, REVISIONS[-2])
+    with pytest.raises(TamperError):
+        await upgrade(engine)
+    assert "unknown" in {each.problem for each in refused.value.findings}
+    assert all("pip install --force-reinstall --no-deps memstore" in each.remedy or each.problem != "unknown"
+               for each in refused.value.findings)  # fmt: skip
+    assert (dump(engine.url), await ledger(engine)) == before
+
+
+async def test_where_memstore_is_installed_all_that_was_applied_counts(
+    installed: Released, engine: AsyncEngine
+) -> None:
+    assert (await upgrade(engine)).steps == ()
+    installed.unseal(LAST)
+    await repair(engine, "the line was lost")
+    assert (await upgrade(engine)).steps == ()
+    await say_applied(engine, LAST)
+    with pytest.raises(TamperError, match=f"{LAST}: applied_differently"):
+        await upgrade(engine)
+
+
+async def test_what_is_under_work_may_have_been_applied_otherwise(released: Released, engine: AsyncEngine) -> None:
+    released.unseal(LAST)
+    await say_applied(engine, LAST)
+    assert (await upgrade(engine)).steps == ()
+
+
+def remove_all(released: Released) -> None:
+    for revision in REVISIONS:
+        released.file(revision).unlink()
+
+
+UNREADABLE: dict[str, tuple[Callable[[Released], object], str]] = {
+    "none": (remove_all, "found no revision in .*/versions, needed those of memstore"),
+    "one missing": (lambda r: r.file(FOURTH).unlink(), f"{FOURTH} referenced from .* is not present"),
+    "one twice": (lambda r: r.add(NEW, LAST).copy(NEW), f"{NEW} is present more than once"),
+    "one that is none": (lambda r: r.file("stray").write_text("x = 1\n"), "stray.py"),
+    "one that is no Python": (lambda r: r.change(LAST, "def :"), "invalid syntax"),
+}
+
+
+@pytest.mark.parametrize("case", UNREADABLE)
+@pytest.mark.parametrize("command", ["status", "check", "sql"])
+async def test_what_only_looks_says_that_the_revisions_cannot_be_read(
+    released: Released, url: URL, recwarn: pytest.WarningsRecorder, case: str, command: str
+) -> None:
+    tamper, problem = UNREADABLE[case]
+    tamper(released)
+    forget()
+    said = await to_thread(refused, "db", command, url=url)
+    assert re.search(rf"{problem}.*Run: memstore db verify", said)
+    assert [str(each.message) for each in recwarn if "Revision" in str(each.message)] == []
+
+
+VERIFY = "memstore db verify"
+
+
+@pytest.mark.parametrize("tamper", BLOCKING)
+def test_rendered_sql_is_written_with_a_warning(released: Released, tamper: str) -> None:
+    clean = memstore("db", "sql", "--to", FOURTH)
+    assert (clean.returncode, clean.stderr) == (0, "")
+    sealed = released.checksum(FOURTH)
+    BLOCKING[tamper](released)
+    forget()
+    told = memstore("db", "sql", "--to", FOURTH)
+    if tamper in ("missing", "inserted"):  # a script cannot be made of these, whoever accepts them
+        assert told.returncode == 1
+        assert VERIFY in told.stderr
+    else:
+        assert told.returncode == 0
+        assert re.fullmatch(rf"(warning: \w+: \w+ \(.*\): found .*, needed .*\. What to do: {VERIFY}\n)+", told.stderr)
+        assert f": {tamper} " in told.stderr
+        assert told.stdout == clean.stdout.replace(sealed, released.checksum(FOURTH))
+
+
+@pytest.mark.parametrize(("tamper", "fails"), [("changed", False), ("missing", True)])
+def test_so_is_that_of_the_plain_alembic_command(released: Released, tamper: str, fails: bool) -> None:
+    BLOCKING[tamper](released)
+    done = run_python("-m", "alembic", "-q", "upgrade", "head", "--sql", cwd=released.folder)
+    assert (done.returncode != 0) is fails
+    assert f"{FOURTH}: {tamper} " in done.stderr + done.stdout
+    assert VERIFY in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert ("COMMIT" in done.stdout) is not fails
+
+
+@pytest.mark.parametrize("mode", [3, 4])
+def test_so_is_that_of_a_host(
+    released: Released, tmp_path: Path, empty_url: URL, capsys: pytest.CaptureFixture[str], mode: int
+) -> None:
+    if mode == 3:
+        env, ini = (
+            HOST_ENV.replace("context.configure(url=url", "context.configure(**host_options(), url=url"),
+            version_locations(),
+        )
+        host = Host.create(tmp_path / "host", empty_url, "asyncpg", env=env, ini=ini)
+    else:
+        memory = shown(4, "python", '"""Remember')
+        host = Host.create(tmp_path / "host", empty_url, "psycopg", env=ENVS["psycopg"], b2_memory=memory)
+    clean = host.sql("heads")
+    assert "warning" not in capsys.readouterr().err
+    sealed = released.checksum(FOURTH)
+    released.change(FOURTH)
+    assert host.sql("heads") == clean.replace(sealed, released.checksum(FOURTH))
+    assert f"warning: {FOURTH}: changed " in capsys.readouterr().err
 
 
 async def test_a_revision_under_work_does_not_block(released: Released, engine: AsyncEngine) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from memstore.migrations import downgrade, repair, status, upgrade, verify
 from memstore.migrations.lock import ADVISORY_LOCK
 from memstore.settings import Settings
 from memstore.version import __version__
-from tests.migrations.sums.released import FOURTH, LAST, NEW, REVISIONS, Released
+from tests.migrations.sums.released import FOURTH, LAST, NEW, REVISIONS, Released, forget
 from tests.tenants import new_role
 
 MAKES_THE_TABLE, BEFORE = "0016_migration_repairs", "0015_agent_stats"
@@ -96,8 +97,7 @@ async def test_a_revision_under_work_that_was_applied_with_an_older_content_is_t
 
 
 async def test_a_repair_accepts_what_is_there_and_is_recorded(released: Released, engine: AsyncEngine) -> None:
-    released.change(FOURTH)
-    released.add(NEW, REVISIONS[5])
+    released.insert(NEW, FOURTH)
     accepted = await repair(engine, "  a comment was corrected\n")
     assert [(each.problem, each.revision) for each in accepted] == [("changed", FOURTH), ("inserted", NEW)]
     why = ("a comment was corrected", True, __version__)
@@ -131,23 +131,64 @@ async def test_another_change_is_another_finding(released: Released, engine: Asy
 @pytest.mark.parametrize("tamper", ["missing", "sums_edited"])
 async def test_each_problem_can_be_accepted(released: Released, engine: AsyncEngine, tamper: str) -> None:
     if tamper == "missing":
+        await downgrade(engine, REVISIONS[-2])
         released.file(LAST).unlink()
+        forget()
     else:
         line = released.line(LAST)
         released.edit_sums(line, line[:-65] + "0" * 64 + "\n")
     await repair(engine, "so be it")
     assert [(row[1], row[2] is None) for row in await rows(engine)] == [(tamper, tamper == "missing")]
     assert await problems(engine) == []
+    assert (await upgrade(engine)).steps == ()
     if tamper == "sums_edited":
-        assert (await upgrade(engine)).steps == ()
         released.edit_sums("0" * 64, "1" * 64)
         assert await problems(engine) == [("sums_edited", LAST)]
 
 
-async def test_a_link_that_is_missing_cannot_be_passed_by_accepting_it(released: Released, engine: AsyncEngine) -> None:
+HOPELESS: dict[str, tuple[Callable[[Released], object], str, str]] = {
+    "one that another comes after": (lambda r: r.file(FOURTH).unlink(), f"{FOURTH}: missing", "Put it back.*reinstall"),
+    "the one that the database is at": (lambda r: r.file(LAST).unlink(), f"{LAST}: missing", "Put it back.*reinstall"),
+    "two files": (lambda r: r.copy(FOURTH), f"{FOURTH}: inserted", "Take the file away"),
+    "two new files": (lambda r: r.add(NEW, LAST).copy(NEW), f"{NEW}: inserted", "Take the file away"),
+    "another of that id": (lambda r: r.called(FOURTH, LAST), f"{FOURTH}: inserted", "Take the file away"),
+    "a branch": (lambda r: r.add(NEW, FOURTH), f"{NEW}: inserted", "Take the file away"),
+    "another first one": (lambda r: r.add(NEW, None), f"{NEW}: inserted", "Take the file away"),
+    "one after nothing": (lambda r: r.add(NEW, "0042_gone"), f"{NEW}: inserted", "Take the file away"),
+    "two joined": (lambda r: r.add(NEW, (FOURTH, LAST)), f"{NEW}: inserted", "Take the file away"),
+    "a file that is none": (lambda r: r.file("stray").write_text("x = 1\n"), "stray: inserted", "Take the file away"),
+}
+
+
+@pytest.mark.parametrize("case", HOPELESS)
+async def test_what_no_run_could_begin_with_is_not_accepted(released: Released, engine: AsyncEngine, case: str) -> None:
+    tamper, finding, remedy = HOPELESS[case]
+    tamper(released)
+    released.change(REVISIONS[6])
+    forget()
+    with pytest.raises(TamperError, match=f"nothing was accepted: .*{remedy}") as refused:
+        await repair(engine, "so be it")
+    assert [str(each).partition(" (")[0] for each in refused.value.findings] == [finding]
+    assert await rows(engine) == []
+    offered = {
+        f"{each.revision}: {each.problem}": "db repair" in each.remedy for each in (await verify(engine)).refused
+    }
+    assert offered[finding] is False
+    assert offered[f"{REVISIONS[6]}: changed"] is True
+    with pytest.raises(TamperError, match=finding):
+        await upgrade(engine)
+
+
+async def test_a_repair_of_what_no_run_can_begin_with_counts_for_nothing(
+    released: Released, engine: AsyncEngine
+) -> None:
+    await say(
+        engine,
+        "INSERT INTO memstore.migration_repairs (revision, problem, reason, package_version) "
+        f"VALUES ('{FOURTH}', 'missing', 'so be it', '1')",
+    )
     released.file(FOURTH).unlink()
-    await repair(engine, "so be it")
-    assert await problems(engine) == []
+    assert await problems(engine) == [("missing", FOURTH)]
     with pytest.raises(TamperError, match=f"{FOURTH}: missing"):
         await upgrade(engine)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ from memstore.migrations.sums.files import revision_files
 from memstore.migrations.sums.seal import seal
 from memstore.migrations.sums.sealed import read_sums
 from tests.migrations.sums.released import FOURTH, LAST, NEW, REVISIONS, Released
+from tests.support import ROOT
 
 # The last line of alembic/versions.sum. Whoever changes a released revision would have to change this too.
 PINNED: tuple[str, str] | None = None
@@ -41,6 +43,44 @@ def test_sealing_appends_what_is_new_in_order_and_nothing_twice(released: Releas
     assert seal(released.location) == ["0098_more", NEW]
     assert released.sums.read_text().startswith(before)
     assert compare_files(revision_files(released.location), read_sums(released.location)) == []
+
+
+def test_a_last_line_without_its_end_keeps_its_own(released: Released) -> None:
+    before = released.sums.read_text()
+    released.sums.write_text(before.removesuffix("\n"))
+    released.add(NEW, LAST)
+    assert seal(released.location) == [NEW]
+    assert released.sums.read_text().startswith(f"{before}{NEW} ")
+    assert compare_files(revision_files(released.location), read_sums(released.location)) == []
+    assert list(released.location.glob("versions.sum*")) == [released.sums]
+
+
+def test_what_is_not_sealed_as_it_is_is_not_built(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
+    before = released.sums.read_text()
+    main(["--check"])
+    released.add(NEW, LAST)
+    with pytest.raises(SystemExit, match="1"):
+        main(["--check"])
+    assert f"make seal\n  {NEW}: unknown" in capsys.readouterr().err
+    released.file(NEW).unlink()
+    released.change(FOURTH)
+    with pytest.raises(SystemExit, match="1"):
+        main(["--check"])
+    assert f"make seal\n  {FOURTH}: changed" in capsys.readouterr().err
+    assert released.sums.read_text() == before
+    (build,) = re.findall(r"^build:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [line.rpartition("/")[2] for line in build.splitlines()] == [
+        "python -m memstore.migrations.sums --check",
+        "python -m hatchling build",
+    ]
+
+
+def test_two_files_of_one_are_not_sealed(released: Released) -> None:
+    before = released.sums.read_text()
+    released.add(NEW, LAST).copy(NEW)
+    with pytest.raises(TamperError, match=f"{NEW}: inserted .*found a second file of this revision"):
+        seal(released.location)
+    assert released.sums.read_text() == before
 
 
 def test_a_sealed_line_is_not_written_again(released: Released, capsys: pytest.CaptureFixture[str]) -> None:
