@@ -12,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from memstore.migrations.scripts import revisions
+from memstore.migrations.sums.seal import seal
 from tests.support import ROOT, run_python
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -32,6 +33,7 @@ def test_the_wheel_migrates_without_a_checkout(tmp_path: Path) -> None:
     (wheel,) = tmp_path.glob("*.whl")
     installed = tmp_path / "installed"
     zipfile.ZipFile(wheel).extractall(installed)
+    seal(installed / "memstore" / "alembic")  # what is under work, as when it is released
     find = "import memstore.migrations.scripts as s; print(s.script_location(), s.head())"
     found = run_python("-c", find, cwd=tmp_path, PYTHONPATH=str(installed))
     assert found.stdout.split() == [str(installed / "memstore" / "alembic"), revisions()[-1]]
