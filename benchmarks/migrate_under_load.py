@@ -32,7 +32,7 @@ from tests.support import raw_dsn
 
 TENANT = UUID(int=1)
 LIMIT_S = 0.25
-LONG_READ_S, BETWEEN_S = 15.0, 5.0
+LONG_READ_S, BETWEEN_S = 10.0, 3.0
 
 FILL = f"""
     INSERT INTO memstore.memory_nodes (tenant_id, id, content, importance, embedding, created_at)

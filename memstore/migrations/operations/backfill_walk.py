@@ -49,6 +49,13 @@ class Batch(NamedTuple):
     last: tuple[str, ...]
 
 
+_GIN = """
+    SELECT CAST(CAST(i.indexrelid AS regclass) AS text)
+    FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_am AS a ON a.oid = c.relam
+    WHERE i.indrelid = to_regclass(:table) AND i.indisvalid AND a.amname = 'gin'
+"""
+
+
 class Walk:
     """A backfill under way."""
 
@@ -102,10 +109,13 @@ class Walk:
             MigrationError: a row that was done is still to be done; or a batch met a lock at the last try too.
         """
         self._upto = self._last_key()
+        lists = [name for (name,) in self._work.execute(_GIN, {"table": self._request.table_sql})]
         after: tuple[str, ...] | None = None
         while self._upto:
             batch = self._batch(after)
             self._tell()
+            for index in lists:  # else a client's INSERT is what finds the list full, and empties it
+                self._work.execute("SELECT gin_clean_pending_list(CAST(:index AS regclass))", {"index": index})
             if batch.found < self._rows:
                 return
             after = batch.last

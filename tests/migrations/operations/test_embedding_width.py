@@ -122,6 +122,7 @@ def is_killed_after(docs: Project, way: Callable[[Any], None], limit: int) -> bo
     return False
 
 
+@pytest.mark.soak
 @both_ways
 def test_it_can_be_killed_before_any_statement_and_run_again(docs: Project, way: Callable[[Any], None]) -> None:
     rows, expected = docs.ask(ROWS), as_of_width(docs, 5)
@@ -134,6 +135,7 @@ def test_it_can_be_killed_before_any_statement_and_run_again(docs: Project, way:
     assert docs.ask(ROWS) == wider(rows)
 
 
+@pytest.mark.soak
 def test_it_can_be_killed_before_any_statement_and_taken_back(docs: Project) -> None:
     before, rows, limit = found(docs), docs.ask(ROWS), 0
     while is_killed_after(docs, by_sql, limit):

@@ -70,6 +70,7 @@ MIGRATIONS: dict[str, tuple[Body, Body]] = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize(("up", "down"), MIGRATIONS.values(), ids=MIGRATIONS)
 def test_killed_between_any_two_statements_it_can_be_run_again(project: Project, up: Body, down: Body) -> None:
     project.run(*AUTHORS)
