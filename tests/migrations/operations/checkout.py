@@ -34,7 +34,10 @@ def checkout_with_chain(folder: Path, *, plain: bool = False) -> Path:
     shutil.copy(ROOT / "alembic.ini", folder)
     scripts = folder / "alembic"
     shutil.copytree(ROOT / "alembic", scripts, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in sorted((CHAIN / ("plain" if plain else "safe")).glob("*.py")):
+    chain = {path.name: path for path in (CHAIN / "safe").glob("*.py")}
+    if plain:  # what is the same either way is written once
+        chain |= {path.name: path for path in (CHAIN / "plain").glob("*.py")}
+    for path in chain.values():
         text = path.read_text(encoding="utf-8").replace('"HEAD"', f'"{revisions()[-1]}"')
         (scripts / "versions" / path.name).write_text(text, encoding="utf-8")
     if plain:
