@@ -153,6 +153,45 @@ class UnknownMemoryError(MemstoreError):
     code = "unknown_memory"
 
 
+class InvalidMemoryError(MemstoreError):
+    """A memory, or a change to one, holds something that cannot be kept; `field` names what."""
+
+    code = "invalid_memory"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class MemoryExistsError(MemstoreError):
+    """The tenant has a memory of that id, or a live one of that natural key."""
+
+    code = "memory_exists"
+
+
+class StaleMemoryError(MemstoreError):
+    """A memory is not at the version that it was to be changed at: somebody else changed it since it was read."""
+
+    code = "stale_memory"
+
+    def __init__(self, message: str, *, found: int, expected: int) -> None:
+        super().__init__(message)
+        self.found = found
+        self.expected = expected
+
+
+class UnknownReferenceError(MemstoreError):
+    """A memory names an agent or a session that its tenant does not have."""
+
+    code = "unknown_reference"
+
+
+class StoreBusyError(MemstoreError):
+    """All connections of a store, or the lock of its files, were in use for longer than it waits."""
+
+    code = "store_busy"
+
+
 class VectorError(MemstoreError):
     """A vector has the wrong shape, width or type, or no cosine."""
 
