@@ -41,7 +41,12 @@ class MemoryScope(Protocol):
         ...
 
     async def get(
-        self, memory_id: str, *, with_embedding: bool = False, include_deleted: bool = False, include_expired: bool = False
+        self,
+        memory_id: str,
+        *,
+        with_embedding: bool = False,
+        include_deleted: bool = False,
+        include_expired: bool = False,
     ) -> Memory | None:
         """Return a memory, None where the scope has no such memory that is live."""
         ...
