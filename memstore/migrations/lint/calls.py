@@ -6,9 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..autogenerate.sql import IndexDefinition, Key, parse_key
-from .changes import Change, Column, ColumnType, Kind
+from .changes import Change, Column, Kind
+from .columns import column_of, type_of
 from .statements import changes_of
-from .values import FUNCTION, HOLE, UNKNOWN, Construct, Reference, known_text, sql_text
+from .values import HOLE, UNKNOWN, Construct, known_text, sql_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,6 @@ _CONSTRAINTS = {
     "create_exclude_constraint": Kind.EXCLUDE,
     "create_foreign_key": Kind.FOREIGN_KEY,
 }
-_TYPE_NAMES = {"string": "varchar", "unicode": "varchar", "unicodetext": "text", "halfvector": "halfvec"}
 
 
 def changes_by(call: OpCall) -> Iterator[Change]:
@@ -121,7 +121,7 @@ def _named(table: Any) -> str | None:
 
 
 def _create_table(call: OpCall) -> Iterator[Change]:
-    columns = tuple(_column(each) for each in call.args[1:] if isinstance(each, Construct) and each.name == "Column")
+    columns = tuple(column_of(each) for each in call.args[1:] if isinstance(each, Construct) and each.name == "Column")
     yield Change(Kind.CREATE_TABLE, table=_table(call, 0, "table_name"), columns=columns)
 
 
@@ -136,7 +136,7 @@ def _on_table(kind: Kind) -> Callable[[OpCall], Iterator[Change]]:
 def _add_column(call: OpCall) -> Iterator[Change]:
     table = _table(call, 0, "table_name")
     given = call.argument(1, "column")
-    column = _column(given) if isinstance(given, Construct) and given.name == "Column" else Column("")
+    column = column_of(given) if isinstance(given, Construct) and given.name == "Column" else Column("")
     yield Change(Kind.ADD_COLUMN, table=table, name=column.name or None, columns=(column,))
     if column.foreign_key:
         # With a default PostgreSQL looks at the rows all the same.
@@ -155,9 +155,9 @@ def _alter_column(call: OpCall) -> Iterator[Change]:
     if (given := call.argument(None, "type_")) is not None:
         changed = True
         old = call.argument(None, "existing_type")
-        column = Column(name or "", _type(given))
+        column = Column(name or "", type_of(given))
         yield Change(
-            Kind.SET_TYPE, table=table, name=name, columns=(column,), using=using, old_type=_type(old)
+            Kind.SET_TYPE, table=table, name=name, columns=(column,), using=using, old_type=type_of(old)
         )  # fmt: skip
     if call.argument(None, "nullable") is False:
         changed = True
@@ -247,49 +247,6 @@ def _isolation(call: OpCall) -> Iterator[Change]:
 
 def _autocommit(_: OpCall) -> Iterator[Change]:
     yield Change(Kind.AUTOCOMMIT, name="the autocommit block")
-
-
-def _column(value: Construct) -> Column:
-    name, *rest = value.args if value.args and isinstance(value.args[0], str) else ("", *value.args)
-    kwargs = value.kwargs
-    inside = {each.name: each for each in (*rest, kwargs.get("server_default")) if isinstance(each, Construct)}
-    kind = kwargs.get("type_", rest[0] if rest else None)
-    return Column(
-        name if HOLE not in name else "",
-        _type(kind),
-        not_null=kwargs.get("nullable") is False,
-        default=_default(kwargs.get("server_default")),
-        generated="Computed" in inside and inside["Computed"].kwargs.get("persisted") is not False,
-        identity="Identity" in inside or "Sequence" in inside,
-        unique=kwargs.get("unique") is True,
-        index=kwargs.get("index") is True,
-        foreign_key="ForeignKey" in inside,
-    )
-
-
-def _default(value: Any) -> str | None:
-    match value:
-        case None:
-            return None
-        case str():
-            return "''"  # a text, whatever it is: the same for each row
-        case Construct(name="text" | "Computed" | "Identity"):
-            return sql_text(value) if value.name == "text" else None
-        case Construct(name=name) if name.startswith(FUNCTION):
-            return f"{name.removeprefix(FUNCTION)}()"
-    return "?"
-
-
-def _type(value: Any) -> ColumnType | None:
-    numbers: tuple[int, ...] = ()
-    if isinstance(value, Reference):
-        name = value.last.lower()
-    elif isinstance(value, Construct):
-        given = (*value.args, *(value.kwargs.get(each) for each in ("dim", "length", "precision", "scale")))
-        name, numbers = value.name.lower(), tuple(each for each in given if type(each) is int)
-    else:
-        return None
-    return ColumnType(_TYPE_NAMES.get(name, name), numbers)
 
 
 _MAKERS: dict[str, Callable[[OpCall], Iterator[Change]]] = {
