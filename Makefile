@@ -61,6 +61,12 @@ bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python benchmarks/check_time.py
 	$(BIN)/python benchmarks/schema.py
 	$(BIN)/python -m benchmarks.migrate_under_load
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python -m benchmarks.vectors
+	$(BIN)/python -m benchmarks.retrieval
+	$(BIN)/python -m benchmarks.tenant_sweep --plot docs/tenant_sweep.svg
+	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.growth --plot docs/growth.svg
 
 build: .venv/installed ## Build the wheel and the source distribution into dist/, of sealed revisions
 	$(BIN)/python -m memstore.migrations.sums --check

@@ -33,11 +33,12 @@ from memstore.migrations import upgrade
 from memstore.store import NewUser, create_user
 from memstore.transfer import import_corpus
 from memstore.transfer.corpus import Corpus, open_corpus
-from memstore.transfer.node import COLUMNS
+from memstore.transfer.node import COLUMNS as ALL_COLUMNS
 
 SAMPLE = Path(__file__).resolve().parents[1] / "examples" / "corpus" / "nodes.json"
 BATCH = 2_000
 LOOP_ROWS = 30_000
+COLUMNS = ALL_COLUMNS[: ALL_COLUMNS.index("user_id")]  # what an exchange has; whose it is comes first here
 
 
 def make_corpus(folder: Path, nodes: int, dim: int) -> None:
@@ -76,7 +77,8 @@ async def driver(engine: AsyncEngine) -> AsyncIterator[asyncpg.Connection]:
 
 def batches(corpus: Corpus, nodes: int) -> Iterator[list[tuple[Any, ...]]]:
     for start in range(0, nodes, BATCH):
-        yield corpus.rows(start, range(min(BATCH, nodes - start)))
+        rows = corpus.rows(start, range(min(BATCH, nodes - start)))
+        yield [(*row[: len(COLUMNS)], row[-1]) for row in rows]
 
 
 async def encode(engine: AsyncEngine, corpus: Corpus, owner: tuple[UUID, UUID], folder: Path) -> list[Path]:

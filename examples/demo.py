@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
-from memstore import create_engine, tenant_session
+from memstore import create_engine
 from memstore.cli.common import out, progress_bar
 from memstore.cli.importing import describe
 from memstore.cli.search import print_hits
 from memstore.migrations import upgrade
-from memstore.store import NewUser, create_user, search
+from memstore.store import NewUser, PostgresStore, create_user
 from memstore.transfer import import_corpus
 
 HERE = Path(__file__).resolve().parent
@@ -41,10 +41,11 @@ async def main() -> None:
 
     questions = json.loads((HERE / "queries.json").read_text(encoding="utf-8"))
     vectors = np.load(HERE / "queries.npy")
-    for question, vector in zip(questions, vectors, strict=True):
-        out.rule(f"[bold yellow]{question['question']}")
-        async with tenant_session(engine, tenant_id, user_id) as session:
-            print_hits(await search(session, vector, limit=2))
+    async with PostgresStore(DATABASE_URL) as store:
+        memories = store.scope(tenant_id, user_id)
+        for question, vector in zip(questions, vectors, strict=True):
+            out.rule(f"[bold yellow]{question['question']}")
+            print_hits(await memories.search(vector=vector, text=question["question"], limit=2))
     await engine.dispose()
 
 

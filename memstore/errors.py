@@ -192,6 +192,18 @@ class StoreBusyError(MemstoreError):
     code = "store_busy"
 
 
+class StoreClosedError(MemstoreError):
+    """A store was asked for something after it was closed, or closed while it was at it."""
+
+    code = "store_closed"
+
+
+class StoreFilesError(MemstoreError):
+    """The files of a store cannot be written, or not read; what was written before is still there."""
+
+    code = "store_files"
+
+
 class VectorError(MemstoreError):
     """A vector has the wrong shape, width or type, or no cosine."""
 

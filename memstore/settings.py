@@ -1,4 +1,7 @@
-"""Every environment variable that memstore reads is read here, once, into one frozen dataclass."""
+"""The environment variables of memstore are read here, once, into one frozen dataclass.
+
+But for those that choose a store: see `memstore.store.StoreSettings`.
+"""
 
 from __future__ import annotations
 

@@ -58,6 +58,9 @@ def rows_of(tenant: UUID, number: int = 0) -> dict[str, list[Row]]:
         "feedback": [of_agent | {"session_id": session, "activity_id": activity, "feedback_type": "x"}],
         "memory_access_log": [new | {"user_id": user, "memory_id": memory, "access_type": "read"}],
         "search_metrics": [new | {"search_type": "text", "result_count": 1, "execution_time_ms": 1}],
+        # One row a tenant: there is no other.
+        "search_statistics": [] if number else [mine | {"memories": 2, "embedded": 0, "users": {}, "sample": []}],
+        "word_statistics": [mine | {"lexeme": former, "documents": 1}],
     }
 
 
@@ -109,7 +112,7 @@ async def add_twins(engine: AsyncEngine) -> None:
     """Give Initech rows with the same ids as Acme's, as far as keys let it."""
     async with engine.begin() as connection:
         for table, rows in rows_of(ACME).items():
-            for row in rows if table not in ("tenants", "users") else []:
+            for row in rows if table not in ("tenants", "users", "search_statistics") else []:
                 nobody = {"user_id": None} if "user_id" in row else {}
                 await insert_row(connection, table, row | nobody | {"tenant_id": str(INITECH)})
 

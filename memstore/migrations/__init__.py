@@ -6,10 +6,12 @@ from .check import SchemaCheck, check
 from .downgrade_plan import DowngradePlan, Fate, PlannedStep, RowsAtStake, plan_downgrade
 from .grants import grant
 from .host import host_options, include_name
+from .index_builder import IndexBuilder, WantedIndex, index_builder
 from .ledger import AppliedStep, Step
 from .levels import Level
 from .nested import downgrade_to, upgrade_to
 from .operations.archive import MovedRows
+from .progress import Progress, Reporter
 from .runner import MigrationResult, downgrade, render_sql, upgrade
 from .status import MigrationStatus, status, verify_schema
 from .sums import Acceptance, Finding, Verification, repair, verify
@@ -22,15 +24,19 @@ __all__ = [
     "DowngradePlan",
     "Fate",
     "Finding",
+    "IndexBuilder",
     "Level",
     "MigrationResult",
     "MigrationStatus",
     "MovedRows",
     "PlannedStep",
+    "Progress",
+    "Reporter",
     "RowsAtStake",
     "SchemaCheck",
     "Step",
     "Verification",
+    "WantedIndex",
     "adopt",
     "check",
     "compare_catalogs",
@@ -39,6 +45,7 @@ __all__ = [
     "grant",
     "host_options",
     "include_name",
+    "index_builder",
     "plan_downgrade",
     "read_catalog",
     "render_sql",

@@ -9,7 +9,18 @@ from sqlalchemy import text
 
 from ..database import connecting, explained, open_connection
 from ..errors import PermissionDeniedError, SchemaMismatchError
-from ..models import SCHEMA, Base, EmbeddingModel, MemoryAccess, Tenant, TenantOwned, User, View
+from ..models import (
+    SCHEMA,
+    Base,
+    EmbeddingModel,
+    MemoryAccess,
+    SearchStatistics,
+    Tenant,
+    TenantOwned,
+    User,
+    View,
+    WordStatistics,
+)
 from .catalog import DbObject
 
 if TYPE_CHECKING:
@@ -90,6 +101,7 @@ def application_rights() -> dict[str, tuple[str, ...]]:
         f"table {Tenant.__table__}": ("SELECT", "INSERT", "UPDATE"),
         f"table {MemoryAccess.__table__}": ("SELECT", "INSERT"),
         f"table {EmbeddingModel.__table__}": ("SELECT", "INSERT"),
+        **{f"table {model.__table__}": ("SELECT",) for model in (SearchStatistics, WordStatistics)},
         **{f"view {mapper.local_table}": ("SELECT",) for mapper in View.registry.mappers},
     }
 

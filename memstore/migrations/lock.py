@@ -54,21 +54,35 @@ async def migration_connection(engine: AsyncEngine, settings: Settings) -> Async
     deadline = monotonic() + settings.migration_wait_s
     await _acquire_in_process(deadline, settings.migration_wait_s)
     try:
-        async with open_connection(engine) as connection:
-            await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await connection.run_sync(check_requirements)
-            await _acquire_in_database(connection, deadline, settings.migration_wait_s)
-            # From here on transactions are the migration's, whatever the engine's own isolation level is.
-            await connection.execution_options(isolation_level="READ COMMITTED")
-            try:
-                yield connection
-            finally:
-                if not connection.invalidated:  # else the session is gone, and the lock with it
-                    await connection.rollback()
-                    await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
-                    await connection.commit()
+        async with alone_in_database(engine, settings, deadline) as connection:
+            yield connection
     finally:
         _process_lock.release()
+
+
+@asynccontextmanager
+async def alone_in_database(
+    engine: AsyncEngine, settings: Settings, deadline: float | None = None
+) -> AsyncIterator[AsyncConnection]:
+    """Yield such a connection to one who does without Alembic, whose global context is what the lock of the process is.
+
+    `deadline` is a time of `monotonic()`, by default `settings.migration_wait_s` from now. Raises as
+    `migration_connection`.
+    """
+    deadline = monotonic() + settings.migration_wait_s if deadline is None else deadline
+    async with open_connection(engine) as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.run_sync(check_requirements)
+        await _acquire_in_database(connection, deadline, settings.migration_wait_s)
+        # From here on transactions are the migration's, whatever the engine's own isolation level is.
+        await connection.execution_options(isolation_level="READ COMMITTED")
+        try:
+            yield connection
+        finally:
+            if not connection.invalidated:  # else the session is gone, and the lock with it
+                await connection.rollback()
+                await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": ADVISORY_LOCK})
+                await connection.commit()
 
 
 @contextmanager

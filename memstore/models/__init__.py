@@ -17,6 +17,7 @@ from .episodes import EpisodeNode, EpisodicMemory, MemoryRelationship
 from .installation import LedgerEntry, MigrationRepair, Setting
 from .memory import MemoryNode
 from .observability import Activity, Evaluation, Feedback, Metric
+from .statistics import SearchStatistics, WordStatistics
 from .tenancy import Tenant, User
 from .tools import AgentTool, Tool
 from .vocabulary import (
@@ -90,6 +91,7 @@ __all__ = [
     "RelationshipType",
     "RevisionProblem",
     "SearchMetric",
+    "SearchStatistics",
     "SearchType",
     "Session",
     "SessionStatus",
@@ -106,6 +108,7 @@ __all__ = [
     "VectorSearchStats",
     "Versioned",
     "View",
+    "WordStatistics",
 ]
 
 

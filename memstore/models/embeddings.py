@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pgvector.sqlalchemy import VECTOR
-from sqlalchemy import Computed, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import Computed, ForeignKeyConstraint, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from .base import Base, Created, TenantOwned, Versioned
@@ -40,6 +40,7 @@ class Embedding(TenantOwned, Versioned, Base):
     __table_args__ = (
         ForeignKeyConstraint(["model", "dimensions"], ["embedding_models.name", "embedding_models.dimensions"]),
         UniqueConstraint("tenant_id", "source_type", "source_id", "model", "chunk_index"),
+        Index(None, "search_vector", postgresql_using="gin"),
         not_empty("source_type"),
         not_empty("source_id"),
         not_negative("chunk_index"),

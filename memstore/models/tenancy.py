@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .episodes import EpisodeNode, EpisodicMemory, MemoryRelationship
     from .memory import MemoryNode
     from .observability import Activity, Evaluation, Feedback, Metric
+    from .statistics import SearchStatistics, WordStatistics
     from .tools import AgentTool, Tool
 
 
@@ -64,6 +65,8 @@ class Tenant(Versioned, Base):
     feedback: Mapped[list[Feedback]] = owned("Feedback")
     memory_access_log: Mapped[list[MemoryAccess]] = owned("MemoryAccess")
     search_metrics: Mapped[list[SearchMetric]] = owned("SearchMetric")
+    search_statistics: Mapped[list[SearchStatistics]] = owned("SearchStatistics")
+    word_statistics: Mapped[list[WordStatistics]] = owned("WordStatistics")
 
 
 class User(Versioned, Base):

@@ -3,13 +3,32 @@
 from .audit import log_access
 from .embeddings import (
     EmbeddingHit,
+    HybridEmbeddingHit,
     delete_embeddings,
+    hybrid_search_embeddings,
     register_embedding_model,
     similarity_search,
     upsert_embedding,
 )
+from .filters import Filters
 from .identity import NewTenant, NewUser, as_sql, check_owner, create_tenant, create_user, tenant_of
 from .lifecycle import DECAY_PER_DAY, LIFETIME, decay_score, decay_score_of, expiry, is_live
+from .memories import UNSET, Memory, MemoryChange, NewMemory
+from .opening import open  # noqa: A004 -- memstore.store.open
+from .postgres import PostgresStore
+from .protocol import MemoryScope, MemoryStore
+from .results import (
+    Added,
+    Explanation,
+    FoundBy,
+    Health,
+    Hit,
+    Order,
+    Page,
+    SearchPlan,
+    SearchResult,
+    Weights,
+)
 from .retention import (
     archive_closed_sessions,
     cleanup_expired_sessions,
@@ -18,19 +37,39 @@ from .retention import (
     purge_metrics,
 )
 from .retention_run import RetentionPolicy, RetentionProgress, RetentionResult, RetentionStep, run_retention
-from .search import Hit, like, search
+from .settings import Backend, StoreSettings
 
 __all__ = [
     "DECAY_PER_DAY",
     "LIFETIME",
+    "UNSET",
+    "Added",
+    "Backend",
     "EmbeddingHit",
+    "Explanation",
+    "Filters",
+    "FoundBy",
+    "Health",
     "Hit",
+    "HybridEmbeddingHit",
+    "Memory",
+    "MemoryChange",
+    "MemoryScope",
+    "MemoryStore",
+    "NewMemory",
     "NewTenant",
     "NewUser",
+    "Order",
+    "Page",
+    "PostgresStore",
     "RetentionPolicy",
     "RetentionProgress",
     "RetentionResult",
     "RetentionStep",
+    "SearchPlan",
+    "SearchResult",
+    "StoreSettings",
+    "Weights",
     "archive_closed_sessions",
     "as_sql",
     "check_owner",
@@ -41,15 +80,15 @@ __all__ = [
     "decay_score_of",
     "delete_embeddings",
     "expiry",
+    "hybrid_search_embeddings",
     "is_live",
-    "like",
     "log_access",
+    "open",
     "purge_activities",
     "purge_expired_memories",
     "purge_metrics",
     "register_embedding_model",
     "run_retention",
-    "search",
     "similarity_search",
     "tenant_of",
     "upsert_embedding",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError, VectorError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 MAX_DIMENSIONS = 16_000
 MAX_BATCH_SIZE = 100_000
@@ -45,8 +45,8 @@ def check_batch(size: int) -> None:
         raise SettingsError(f"the batch size is {size}. Needed: 1 to {MAX_BATCH_SIZE:,}")
 
 
-def checked_vector(vector: ArrayLike) -> list[float]:
-    """Return a vector of shape (D,) or (1, D) as float32 numbers.
+def checked_array(vector: ArrayLike) -> NDArray[Any]:
+    """Return a vector of shape (D,) or (1, D) as an array of shape (D,), float32.
 
     Raises:
         VectorError: it has another shape, is not finite, or has no cosine.
@@ -54,8 +54,12 @@ def checked_vector(vector: ArrayLike) -> list[float]:
     import numpy as np  # takes a tenth of a second, which only those who have a vector should pay
 
     try:
-        array = np.asarray(vector, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            given = np.asarray(vector)
+            if given.dtype.kind not in "fiu" and given.size:
+                raise VectorError(f"the vector holds {given.dtype.name}. Needed: numbers")
+            array = given.astype(np.float32, copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
         raise VectorError(f"the vector cannot be read as numbers: {error}. Needed: shape (D,)") from error
     if array.ndim == 2 and len(array) == 1:
         array = array[0]
@@ -69,5 +73,14 @@ def checked_vector(vector: ArrayLike) -> list[float]:
         square = float(np.dot(array, array))
     if not 0 < square < float("inf"):
         raise VectorError("the vector has no cosine: its length is zero or out of range. Normalise it")
-    result: list[float] = array.tolist()
+    return array
+
+
+def checked_vector(vector: ArrayLike) -> list[float]:
+    """Return a vector of shape (D,) or (1, D) as float32 numbers.
+
+    Raises:
+        VectorError: it has another shape, is not finite, or has no cosine.
+    """
+    result: list[float] = checked_array(vector).tolist()
     return result

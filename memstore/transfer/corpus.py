@@ -15,11 +15,12 @@ from msgspec.json import decode as decode_json
 
 from ..errors import CorpusError, VectorError
 from ..npy import open_npy
-from .node import NodeProblem, decode, shown
+from .node import COLUMNS, NodeProblem, decode, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from uuid import UUID
 
     from numpy.typing import NDArray
 
@@ -29,6 +30,17 @@ SHOWN_PROBLEMS = 20
 _HIGH, _LOW = rb"\\u[dD][89aAbB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 _HALF_PAIR = re.compile(rb"%b(?!%b)|(?<!%b)%b" % (_HIGH, _LOW, rb"\\u[dD][89aAbB]..", _LOW))
 CHUNK = 2_000
+_USER, _AGENT, _SESSION = (COLUMNS.index(name) for name in ("user_id", "agent_id", "session_id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a sound corpus holds: the id of each node, whose it says it is, and the agents and sessions it names."""
+
+    ids: list[str]
+    users: list[UUID | None]
+    agents: set[UUID]
+    sessions: set[UUID]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +55,31 @@ class Corpus:
         return len(self.nodes)
 
     def rows(self, start: int, places: Sequence[int]) -> list[tuple[Any, ...]]:
-        """Return the nodes at `places` after `start`, each as its columns and last its vector, shape (D,)."""
+        """Return the nodes at `places` after `start`, each as its columns and last its vector, shape (D,) or None."""
         indexes = [start + place for place in places]
-        vectors = self.vectors[indexes]
-        return [(*decode(self.nodes[index])[1], vector) for index, vector in zip(indexes, vectors, strict=True)]
+        nodes = [decode(self.nodes[index]) for index in indexes]
+        return [
+            (*node.columns, vector if node.has_embedding else None)
+            for node, vector in zip(nodes, self.vectors[indexes], strict=True)
+        ]
 
 
 def open_corpus(folder: Path) -> Corpus:
     """Open a corpus and check what can be seen without reading all of it.
 
+    That of a `FileStore` may be written to meanwhile: what is opened is one generation of it.
+
     Raises:
         CorpusError: a file is missing, is not what it should be, or the two do not fit together.
     """
+    if folder.is_symlink():
+        newest = folder.resolve()
+        try:
+            return open_corpus(newest)
+        except CorpusError:
+            if folder.resolve() == newest:
+                raise
+            return open_corpus(folder)  # it was replaced, and removed, before both files were open
     nodes = _open_nodes(folder / NODES)
     vectors = _open_vectors(folder / VECTORS)
     if len(vectors) != len(nodes):
@@ -65,15 +90,15 @@ def open_corpus(folder: Path) -> Corpus:
     return Corpus(folder, nodes, vectors)
 
 
-async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[[int], None]) -> list[str]:
-    """Check every node and every vector, so that an import finds nothing to stumble over half way. Return all ids.
+async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[[int], None]) -> Checked:
+    """Check every node and every vector, so that an import finds nothing to stumble over half way.
 
     `on_checked` is called with the number of nodes that were checked since the last call.
 
     Raises:
         CorpusError: something would be refused; up to 20 problems are named by index, id and field.
     """
-    if corpus.vectors.shape[1] != embedding_dim:
+    if corpus.vectors.shape[1] not in (embedding_dim, 0):  # 0: a store of memories none of which has an embedding
         raise CorpusError(
             f"{corpus.folder / VECTORS} has vectors of {corpus.vectors.shape[1]} dimensions, this database holds "
             f"{embedding_dim}. Embed the corpus with the model of this database, or import it into another"
@@ -81,6 +106,7 @@ async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[
     problems: list[str] = []
     total = 0
     first_index: dict[str, int] = {}
+    checked = Checked([], [], set(), set())
     for start in range(0, len(corpus), CHUNK):
         stop = min(start + CHUNK, len(corpus))
         bad_vectors = _bad_vectors(corpus.vectors[start:stop])
@@ -88,12 +114,16 @@ async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[
             id_: str | None = None
             found: list[NodeProblem] = []
             try:
-                id_, _ = decode(corpus.nodes[index])
+                id_, columns, has_embedding = decode(corpus.nodes[index])
+                checked.users.append(columns[_USER])
+                checked.agents.update(filter(None, (columns[_AGENT],)))
+                checked.sessions.update(filter(None, (columns[_SESSION],)))
                 if first_index.setdefault(id_, index) != index:
                     found.append(NodeProblem("id", f"the same as that of node {first_index[id_]}, needed: unique ids"))
             except NodeProblem as problem:
                 found.append(problem)
-            if index - start in bad_vectors:
+                has_embedding = _loose(corpus.nodes[index]).get("has_embedding") in (None, True)
+            if has_embedding and index - start in bad_vectors:
                 found.append(NodeProblem("vector", bad_vectors[index - start]))
             for each in found:
                 total += 1
@@ -107,7 +137,8 @@ async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[
         raise CorpusError(
             f"{corpus.folder}: {total:,} problem{'s' if total > 1 else ''}, nothing was written", problems, total=total
         )
-    return list(first_index)
+    checked.ids.extend(first_index)
+    return checked
 
 
 def _open_nodes(path: Path) -> list[Raw]:
@@ -169,12 +200,17 @@ def _half_pair(text: memoryview) -> str | None:
     return f"half of a UTF-16 pair, {half[0].decode()}, at byte {half.start():,}" if half else None
 
 
-def _id_of(raw: Raw) -> str:
+def _loose(raw: Raw) -> dict[str, Any]:
+    """Return what can be read of a node that is refused."""
     try:
         node = decode_json(raw)
     except (DecodeError, UnicodeDecodeError, RecursionError):
-        return "unreadable"
-    found = node.get("id") if isinstance(node, dict) else None
+        return {"id": "unreadable"}
+    return node if isinstance(node, dict) else {}
+
+
+def _id_of(raw: Raw) -> str:
+    found = _loose(raw).get("id")
     if found is None:
         return "missing"
     return found[:60] if isinstance(found, str) and found.isprintable() else shown(found)

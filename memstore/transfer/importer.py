@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -12,14 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
 from ..migrations import verify_schema
+from ..store.indexes import IndexHandling, LoadedIndex, after_load, before_load
 from .corpus import check_corpus, open_corpus
-from .writer import Batch, Writer, open_writer
+from .writer import Batch, Fate, Writer, open_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from uuid import UUID
 
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from ..migrations import Progress as BuildProgress
 
 DEFAULT_BATCH_SIZE = 2_000
 MAX_BATCH_SIZE = 100_000
@@ -28,7 +31,7 @@ WRITERS = 2  # while the server inserts one batch, the next is read, encoded and
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an import is: `phase` is "check" or "write", counted in nodes."""
+    """How far an import is: `phase` is "check" or "write", counted in nodes, or "index", in what the server counts."""
 
     phase: str
     done: int
@@ -43,7 +46,8 @@ class ImportResult:
     inserted: rows that were not there before.
     already_there: nodes that this owner had already.
     renamed: of those inserted, how many got an id of their own, because somebody else in the tenant has theirs.
-    seconds: from opening the files to the last commit.
+    seconds: from opening the files to the last commit of rows.
+    index: what was done about the vector index besides, and how long that took.
     """
 
     read: int
@@ -52,6 +56,7 @@ class ImportResult:
     renamed: int
     seconds: float
     dry_run: bool
+    index: LoadedIndex = field(default_factory=LoadedIndex)
 
     @property
     def rows_per_second(self) -> float:
@@ -67,6 +72,7 @@ async def import_corpus(
     user_id: UUID | None = None,
     batch_size: int = DEFAULT_BATCH_SIZE,
     dry_run: bool = False,
+    index: IndexHandling = IndexHandling.AUTO,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> ImportResult:
     """Import the corpus in `folder` into a tenant's memory, as a user's memories or, without one, as everybody's.
@@ -75,6 +81,10 @@ async def import_corpus(
     nodes that are a transaction each, and a node that is there already is left as it is: an import that was killed is
     finished by running it again. Where somebody else in the tenant has memories of the same ids, this owner's get ids
     of their own, and keep the original one as `metadata.memstore_source_id`. The files are only read.
+
+    More than 20,000 new rows, and more than there are, go into the table without its vector index, which is dropped
+    before: searches are exact meanwhile, and slower. In the end the one that is right by then is built, if the role
+    owns the tables. `index` says otherwise.
 
     Raises:
         CorpusError: the corpus cannot be imported as it is; nothing was written.
@@ -95,8 +105,12 @@ async def import_corpus(
             checked += count
             on_progress(Progress("check", checked, len(corpus)))
 
-        ids = await check_corpus(corpus, writers[0].embedding_dim, on_checked)
-        fates = await writers[0].fates(ids)
+        checked_corpus = await check_corpus(corpus, writers[0].embedding_dim, on_checked)
+        placing = await writers[0].placing(checked_corpus)
+        ids, owners = checked_corpus.ids, placing.owners(checked_corpus)
+        fates = await writers[0].fates(ids, owners)
+        new = sum(fate != Fate.MINE for fate in fates)
+        indexed = LoadedIndex() if dry_run else await before_load(engine, new, index)
         starts = iter(range(0, len(corpus), batch_size))
         batches: list[Batch] = []
 
@@ -106,7 +120,8 @@ async def import_corpus(
                 if dry_run:
                     batches.append(Batch.foreseen(fates[span]))
                 else:
-                    batches.append(await writer.write(ids[span], fates[span], partial(corpus.rows, start)))
+                    rows = partial(corpus.rows, start)
+                    batches.append(await writer.write(ids[span], owners[span], fates[span], rows, placing))
                 done = sum(batch.inserted + batch.already_there for batch in batches)
                 on_progress(Progress("write", done, len(corpus)))
 
@@ -115,14 +130,25 @@ async def import_corpus(
                 writer.terminate()
 
         await _together([work(writer) for writer in writers], stop)
+    seconds = perf_counter() - started - indexed.seconds
+    inserted = sum(batch.inserted for batch in batches)
+    if not dry_run:
+        report = partial(_report, on_progress)
+        indexed = await after_load(engine, tenant_id, inserted, indexed, index, on_progress=report)
     return ImportResult(
         read=len(corpus),
-        inserted=sum(batch.inserted for batch in batches),
+        inserted=inserted,
         already_there=sum(batch.already_there for batch in batches),
         renamed=sum(batch.renamed for batch in batches),
-        seconds=perf_counter() - started,
+        seconds=seconds,
         dry_run=dry_run,
+        index=indexed,
     )
+
+
+def _report(on_progress: Callable[[Progress], None], progress: BuildProgress) -> None:
+    if progress.total:
+        on_progress(Progress("index", progress.done or 0, progress.total))
 
 
 async def _together(works: list[Coroutine[Any, Any, None]], stop: Callable[[], None]) -> None:

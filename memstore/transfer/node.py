@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
+from uuid import UUID
 
 from msgspec import DecodeError, Meta, Raw, Struct, ValidationError, convert
 from msgspec.json import Decoder, encode
 from msgspec.json import decode as decode_json
 
-from ..models.vocabulary import Complexity, ConversationMode, EmotionalValence, IntentType, Urgency
+from ..models.vocabulary import (
+    Complexity,
+    ConversationMode,
+    DecayTier,
+    EmotionalValence,
+    IntentType,
+    MemoryType,
+    NeuroType,
+    Urgency,
+)
+from ..store.files import exchange_id
 
 _INT4 = 2**31 - 1
+_Id = Annotated[str, Meta(min_length=1, max_length=255)]
 _Text50 = Annotated[str, Meta(max_length=50)]
 _Text255 = Annotated[str, Meta(max_length=255)]
 _Count = Annotated[int, Meta(ge=0, le=_INT4)]
@@ -24,20 +35,21 @@ _VOCABULARIES = {
     "emotional_valence": EmotionalValence,
     "urgency": Urgency,
     "conversation_mode": ConversationMode,
+    "memory_type": MemoryType,
+    "neuro_type": NeuroType,
+    "decay_tier": DecayTier,
 }
+_STORED = b'"has_embedding":'
 
 
-class Node(Struct, forbid_unknown_fields=True):
-    """An exchange as `corpus/nodes.json` holds it. Times are ISO 8601, naive ones are UTC."""
+class _Exchange(Struct, kw_only=True):
+    """What every node may have. Times are ISO 8601, naive ones are UTC."""
 
-    human_content: str
-    id: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
     conversation_id: _Text255 | None = None
     sequence_index: _Count | None = None
     assistant_content: str | None = None
     source: _Text50 | None = None
     created_at: str | None = None
-    user_id: str | None = None
     tenant_id: str | None = None
     intent_type: IntentType | None = None
     complexity: Complexity | None = None
@@ -54,6 +66,42 @@ class Node(Struct, forbid_unknown_fields=True):
     cluster_confidence: Annotated[float, Meta(ge=0, le=1)] | None = None
     access_count: _Count | None = None
     last_accessed: str | None = None
+
+
+class Node(_Exchange, kw_only=True, forbid_unknown_fields=True):
+    """An exchange of a corpus that was made elsewhere."""
+
+    human_content: str
+    id: _Id | None = None
+    user_id: str | None = None
+
+
+class StoredNode(_Exchange, kw_only=True, forbid_unknown_fields=True):
+    """A memory of a `FileStore`, which has all that the database has; `has_embedding` is what it is known by."""
+
+    id: _Id
+    has_embedding: bool
+    version: Annotated[int, Meta(ge=1, le=_INT4)]
+    human_content: str | None = None
+    content: str | None = None
+    key: _Text255 | None = None
+    user_id: UUID | None = None
+    agent_id: UUID | None = None
+    session_id: UUID | None = None
+    memory_type: MemoryType = MemoryType.GENERAL
+    neuro_type: NeuroType = NeuroType.EPISODIC
+    importance: Annotated[int, Meta(ge=1, le=10)] = 5
+    decay_tier: DecayTier | None = None
+    decay_lambda: Annotated[float, Meta(ge=0, le=100)] | None = None
+    importance_decay: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    ui_source: _Text50 = "api"
+    ai_generated: bool = False
+    user_confirmed: bool = False
+    expires_at: str | None = None
+    deleted_at: str | None = None
+    updated_at: str | None = None
+    metadata: dict[str, Any] = {}
+    embedding_model: Annotated[str, Meta(max_length=100)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,32 +136,85 @@ COLUMNS = (
     "access_count",
     "last_accessed",
     "metadata",
+    "user_id",
+    "agent_id",
+    "session_id",
+    "key",
+    "content",
+    "memory_type",
+    "neuro_type",
+    "importance",
+    "decay_tier",
+    "decay_lambda",
+    "importance_decay",
+    "ui_source",
+    "ai_generated",
+    "user_confirmed",
+    "expires_at",
+    "deleted_at",
+    "updated_at",
+    "version",
+    "embedding_model",
 )
 
+
+class Decoded(NamedTuple):
+    """A node as the database takes it: `columns` are its values in the order of COLUMNS."""
+
+    id: str
+    columns: tuple[Any, ...]
+    has_embedding: bool
+
+
 _decoder = Decoder(Node)
+_stored_decoder = Decoder(StoredNode)
+# What a node that was made elsewhere has of the columns from user_id on.
+_DEFAULTS = (
+    *(None,) * 5,
+    MemoryType.GENERAL,
+    NeuroType.EPISODIC,
+    5,
+    None,
+    None,
+    1.0,
+    "api",
+    *(False,) * 2,
+    *(None,) * 3,
+    1,
+    None,
+)
 
 # asyncpg sends the first and the last moment of Python's datetime as -infinity and infinity.
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 
 
-def decode(raw: Raw) -> tuple[str, tuple[Any, ...]]:
-    """Return a node's id, and its values in the order of COLUMNS, as asyncpg's COPY takes them.
+def decode(raw: Raw) -> Decoded:
+    """Return a node as asyncpg's COPY takes it.
 
-    A missing id is made from the content, see `make_id`. What has no column of its own is kept in `metadata`: keys
-    that memstore does not know, and the user_id and tenant_id that the node had where it comes from.
+    A missing id is made from the content. What has no column of its own is kept in `metadata`: keys that memstore does
+    not know, and the user_id and tenant_id that the node had where it comes from. Only a node of a `FileStore` has a
+    user of memstore's.
 
     Raises:
         NodeProblem: a field holds something that the database would refuse.
     """
-    node, extra = _parse(raw)
-    if node.user_id is not None:
+    written = memoryview(raw).tobytes()
+    node, extra = _parse(raw, is_stored=_STORED in written)
+    if isinstance(node, Node) and node.user_id is not None:
         extra["user_id"] = node.user_id
     if node.tenant_id is not None:
         extra["tenant_id"] = node.tenant_id
-    if b"\\u0000" in memoryview(raw).tobytes():
+    if b"\\u0000" in written:
         _refuse_nul(node, extra)
-    id_ = make_id(node) if node.id is None else node.id
-    return id_, (
+    if isinstance(node, StoredNode):
+        extra = node.metadata | extra
+        return Decoded(node.id, (*_of_exchange(node, node.id, extra), *_of_stored(node)), node.has_embedding)
+    id_ = exchange_id(node.conversation_id, node.sequence_index, node.human_content) if node.id is None else node.id
+    return Decoded(id_, (*_of_exchange(node, id_, extra), *_DEFAULTS), True)
+
+
+def _of_exchange(node: Node | StoredNode, id_: str, metadata: dict[str, Any]) -> tuple[Any, ...]:
+    return (
         id_,
         node.conversation_id,
         node.sequence_index,
@@ -136,35 +237,56 @@ def decode(raw: Raw) -> tuple[str, tuple[Any, ...]]:
         node.cluster_confidence,
         node.access_count or 0,
         _time("last_accessed", node.last_accessed),
-        encode(extra).decode(),
+        encode(metadata).decode(),
     )
 
 
-def make_id(node: Node) -> str:
-    """Return the id of an exchange that has none: `mem_` and 16 hex digits, the same in every export of it."""
-    named = f"{node.conversation_id}:{node.sequence_index}:{node.human_content[:100]}"
-    return f"mem_{hashlib.sha256(named.encode()).hexdigest()[:16]}"
+def _of_stored(node: StoredNode) -> tuple[Any, ...]:
+    if node.content is None and node.human_content is None:
+        raise NodeProblem("content", "missing, needed: text here or in human_content")
+    return (
+        node.user_id,
+        node.agent_id,
+        node.session_id,
+        node.key,
+        node.content,
+        node.memory_type,
+        node.neuro_type,
+        node.importance,
+        node.decay_tier,
+        node.decay_lambda,
+        node.importance_decay,
+        node.ui_source,
+        node.ai_generated,
+        node.user_confirmed,
+        _time("expires_at", node.expires_at),
+        _time("deleted_at", node.deleted_at),
+        _time("updated_at", node.updated_at),
+        node.version,
+        node.embedding_model,
+    )
 
 
-def _parse(raw: Raw) -> tuple[Node, dict[str, Any]]:
+def _parse(raw: Raw, *, is_stored: bool) -> tuple[Node | StoredNode, dict[str, Any]]:
     try:
-        return _decoder.decode(raw), {}
+        return (_stored_decoder if is_stored else _decoder).decode(raw), {}
     except ValidationError:
         return _parse_loosely(raw)  # an unknown key, which is kept, or a bad value, which is told with what was found
     except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NodeProblem("(whole node)", str(error)) from error
 
 
-def _parse_loosely(raw: Raw) -> tuple[Node, dict[str, Any]]:
+def _parse_loosely(raw: Raw) -> tuple[Node | StoredNode, dict[str, Any]]:
     try:
         loose = decode_json(raw)
     except (ValidationError, UnicodeDecodeError, RecursionError) as error:
         raise NodeProblem("(whole node)", str(error)) from error
     if not isinstance(loose, dict):
         raise NodeProblem("(whole node)", f"found {shown(loose)}, needed an object")
-    known = {key: value for key, value in loose.items() if key in Node.__struct_fields__}
+    kind: type[Node] | type[StoredNode] = StoredNode if "has_embedding" in loose else Node
+    known = {key: value for key, value in loose.items() if key in kind.__struct_fields__}
     try:
-        node = convert(known, Node)
+        node = convert(known, kind)
     except ValidationError as error:
         raise _explained(error, loose) from error
     return node, {key: value for key, value in loose.items() if key not in known}
@@ -175,7 +297,7 @@ def _explained(error: ValidationError, found: dict[str, Any]) -> NodeProblem:
     field = re.split(r"[.\[`]", path)[0]
     if not field:  # "Object missing required field `human_content`"
         field = message.rpartition("field ")[2].strip("`")
-        return NodeProblem(field, "missing, needed: text")
+        return NodeProblem(field, "missing, needed: text" if field == "human_content" else "missing")
     if field in _VOCABULARIES:
         message = f"one of {', '.join(_VOCABULARIES[field])}"
     needed = message.replace("`", "").removeprefix("Expected ").partition(", got ")[0]
@@ -196,7 +318,7 @@ def _time(field: str, text: str | None) -> datetime | None:
     return moment
 
 
-def _refuse_nul(node: Node, extra: dict[str, Any]) -> None:
+def _refuse_nul(node: Node | StoredNode, extra: dict[str, Any]) -> None:
     values = {field: getattr(node, field) for field in node.__struct_fields__}
     for field, value in (values | extra).items():
         if _has_nul(field) or _has_nul(value):

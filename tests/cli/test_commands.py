@@ -178,3 +178,23 @@ def test_the_nearest_are_found_first(url: URL, user_id: str, tmp_path: Path) -> 
 def test_nothing_is_found_in_an_empty_memory(url: URL, user_id: str, tmp_path: Path) -> None:
     np.save(tmp_path / "asked.npy", np.ones((1, 4), np.float32))
     assert done("search", "--user-id", user_id, "--vector", tmp_path / "asked.npy", url=url) == "nothing found\n"
+
+
+def test_words_and_filters_narrow_a_search(url: URL, user_id: str, tmp_path: Path) -> None:
+    nodes = make_nodes(6)
+    for number, node in enumerate(nodes):
+        node |= {"human_content": f"tea {'milk' * (number % 2)}", "source": "chat" if number < 3 else "mail"}
+    done("import", "corpus", write_corpus(tmp_path / "corpus", nodes, make_vectors(6)), "--user-id", user_id, url=url)
+    search = ("search", "--user-id", user_id, "--text", "Is there milk?")
+    ids = [node["id"] for node in nodes]
+    assert sorted(ids_of(done(*search, "--json", url=url))) == sorted(ids[1::2])
+    assert ids_of(done(*search, "--source", "chat", "--json", url=url)) == [ids[1]]
+    both = done(*search, "--like", ids[1], "--plan", "exact", "--explain", "--json", url=url)
+    found: dict[str, Any] = json.loads(both)
+    assert [(hit["id"], hit["found_by"]) for hit in found["hits"][:2]] in (
+        [(ids[3], "both"), (ids[5], "both")],
+        [(ids[5], "both"), (ids[3], "both")],
+    )
+    assert found["explanation"]["plan"] == "exact"
+    assert done(*search, "--min-score", "1", "--created-from", "2099-01-01", url=url) == "nothing found\n"
+    assert "plan exact: " in done(*search, "--like", ids[1], "--plan", "exact", "--explain", url=url)

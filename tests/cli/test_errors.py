@@ -35,7 +35,7 @@ MISUSES: dict[str, tuple[tuple[str, ...], str]] = {
     "import, no folder": (("import", "corpus", "--user-id", SOMEBODY), "Missing argument"),
     "search, not a UUID": (("search", "--user-id", f"{SOMEBODY}0", "--like", "mem_1"), "'--user-id'"),
     "search, neither": (("search", "--like", "mem_1"), "found neither of --user-id and --tenant-id"),
-    "search, nothing asked": (("search", "--user-id", SOMEBODY), "found neither of --vector and --like"),
+    "search, nothing asked": (("search", "--user-id", SOMEBODY), "found none of --vector, --like and --text"),
     "search, two things asked": (
         ("search", "--user-id", SOMEBODY, "--like", "mem_1", "--vector", "a.npy"),
         "found both of --vector and --like",

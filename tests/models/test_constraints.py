@@ -19,13 +19,14 @@ from tests.models.constraints import (
     episodes,
     memory,
     observability,
+    statistics,
     tools,
 )
 from tests.models.constraints.common import Row
 from tests.tenants import insert_row
 
 # Each after those that its rows refer to.
-FAMILIES = (directory, agents, tools, memory, episodes, documents, embeddings, observability, audit)
+FAMILIES = (directory, agents, tools, memory, episodes, documents, embeddings, observability, audit, statistics)
 
 # What is in the database before each case: two tenants, so that a row can name what is there but not its own.
 PARENTS: list[tuple[str, Row]] = [parent for family in FAMILIES for parent in family.PARENTS]

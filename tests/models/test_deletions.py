@@ -79,6 +79,8 @@ def home(tenant: UUID, ann: str, bob: str) -> list[tuple[str, Row]]:
         ("memory_access_log", {"id": key("read"), "user_id": ann, "memory_id": "anns", "access_type": "read"}),
         ("memory_access_log", {"id": key("written"), "user_id": bob, "memory_id": "anns", "access_type": "write"}),
         ("search_metrics", {"id": key("found"), "search_type": "text", "result_count": 1, "execution_time_ms": 1}),
+        ("search_statistics", {"memories": 3, "embedded": 0, "users": {}, "sample": []}),
+        ("word_statistics", {"lexeme": "x", "documents": 3}),
     ]
     return [
         ("tenants", {"id": str(tenant), "name": "x"}),

@@ -80,6 +80,9 @@ SERVES = {
         f"SELECT FROM memstore.embeddings WHERE tenant_id = '{A}' AND source_type = 'page' AND source_id = '5' "
         "AND model = 'bench' AND chunk_index = 0"
     ),
+    "ix_embeddings_search_vector": (
+        "SELECT FROM memstore.embeddings WHERE search_vector @@ to_tsquery('english', 'word7')"
+    ),
     "ix_activities_tenant_id_agent_id_created_at": (
         f"SELECT total_cost FROM memstore.agent_stats WHERE tenant_id = '{A}' AND agent_id = '{X}'"
     ),
@@ -141,8 +144,8 @@ ROWS = f"""
     SELECT '{A}', 'mem_' || n, 'mem_' || 1 + (n + 7) % 100, 'pattern' FROM generate_series(101, 2000) AS n;
     INSERT INTO memstore.documents (tenant_id, title, source_uri) SELECT '{A}', 'x', n {MANY};
     INSERT INTO memstore.embedding_models (name, dimensions) VALUES ('bench', 4);
-    INSERT INTO memstore.embeddings (tenant_id, source_type, source_id, model, content_hash, embedding)
-    SELECT '{A}', 'page', n, 'bench', sha256('x'), '[1,2,3,4]' {MANY};
+    INSERT INTO memstore.embeddings (tenant_id, source_type, source_id, model, content, content_hash, embedding)
+    SELECT '{A}', 'page', n, 'bench', 'word' || n, sha256('x'), '[1,2,3,4]' {MANY};
     INSERT INTO memstore.activities (tenant_id, agent_id, session_id, id, action, created_at)
     {WHO}, lpad(to_hex(1 + n % 90), 32, '0')::uuid, lpad(to_hex(n), 32, '0')::uuid, 'x', {WHEN} {MANY};
     INSERT INTO memstore.metrics (tenant_id, agent_id, metric_name, metric_type, value, labels, timestamp)

@@ -153,6 +153,8 @@ def family(**mine: Any) -> list[Any]:
         models.Feedback(**mine, agent=agent, session=session, activity=activity, feedback_type="x"),
         models.MemoryAccess(**mine, user=user, access_type="read"),
         models.SearchMetric(**mine, search_type="text", result_count=1, execution_time_ms=1),
+        models.SearchStatistics(**mine, memories=2, embedded=0),
+        models.WordStatistics(**mine, lexeme="x", documents=1),
     ]
 
 

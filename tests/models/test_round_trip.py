@@ -18,10 +18,11 @@ from memstore.models import (
     EmbeddingModel,
     MemoryNode,
     MemoryRelationship,
+    SearchStatistics,
     Session,
     Tenant,
 )
-from tests.models.values import CREATED, LATER, OTHER_MEMORY, REQUIRED, SESSION, TENANT, VALUES, Values
+from tests.models.values import CREATED, LATER, OTHER_MEMORY, OTHER_TENANT, REQUIRED, SESSION, TENANT, VALUES, Values
 
 
 def attributes(model: type[Base], *, written: bool) -> set[str]:
@@ -45,6 +46,8 @@ async def add_all(session: AsyncSession, values: Values) -> list[Base]:
     for model, columns in values.items():
         if columns is VALUES[MemoryRelationship]:
             session.add(MemoryNode(**OTHER_MEMORY))
+        if columns is REQUIRED[SearchStatistics]:
+            session.add(Tenant(**OTHER_TENANT))
         rows.append(model(**columns))
         session.add(rows[-1])
         await session.flush()

@@ -162,7 +162,7 @@ async def test_the_nearest_come_first_by_their_cosine(models: AsyncEngine) -> No
 @pytest.mark.parametrize("limit", [0, 1001])
 async def test_a_limit_out_of_range_is_refused(models: AsyncEngine, limit: int) -> None:
     async with tenant_session(models, ACME) as session:
-        with pytest.raises(SettingsError, match=f"the limit is {limit}. Needed: 1 to 1,000"):
+        with pytest.raises(SettingsError, match=f"the limit is {limit}. Needed: a whole number from 1 to 1000"):
             await similarity_search(session, "small", [1, 0, 0], limit=limit)
 
 

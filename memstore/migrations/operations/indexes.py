@@ -170,12 +170,30 @@ def _clear_away(work: Work, request: IndexRequest) -> None:
         )
 
 
+def exchange_index(work: Work, request: IndexRequest) -> None:
+    """Build an index anew beside the one of its name, whatever that is, and exchange the two.
+
+    One that is beside it already, valid and as asked, was built by a run that was killed before the exchange.
+    """
+    beside, old = _beside(request), _old(request)
+    _drop(work, old)
+    left = find_index(work, beside)
+    if left is not None and left.is_valid and not is_as_asked(work, beside, left):
+        _drop(work, beside)
+    build_index(work, beside)
+    work.briefly(*_renames(request), tables=(), phase="exchanging")
+    _drop(work, old)
+
+
+def drop_index(work: Work, request: IndexRequest) -> None:
+    """Drop an index, where it is there, valid or not."""
+    drop_leftover(work, request)
+    _drop(work, request, phase="waiting for transactions to end")
+
+
 def _swap(work: Work, request: IndexRequest) -> None:
-    beside, old = _beside(request), request.named(_suffixed(request.name, "_old"))
-    renames = (
-        f"ALTER INDEX IF EXISTS {request.label} RENAME TO {quoted(old.name)}",
-        f"ALTER INDEX {beside.label} RENAME TO {quoted(request.name)}",
-    )
+    beside, old = _beside(request), _old(request)
+    renames = _renames(request)
     if work.offline or work.inline:
         for each in (beside, old):  # left by a script that failed, or was killed
             _drop(work, each)
@@ -202,11 +220,11 @@ def _swap(work: Work, request: IndexRequest) -> None:
         _drop(work, each)
 
 
-def _drop(work: Work, request: IndexRequest) -> None:
+def _drop(work: Work, request: IndexRequest, *, phase: str = "dropping what it was before") -> None:
     concurrently = "" if work.inline else " CONCURRENTLY"
     if work.offline or work.inline or find_index(work, request) is not None:
         statement = f"DROP INDEX{concurrently} IF EXISTS {request.label}"
-        work.patiently(lambda: work.execute(statement), phase="dropping what it was before")
+        work.patiently(lambda: work.execute(statement), phase=phase)
 
 
 def _comment(work: Work, request: IndexRequest, comment: str | None) -> None:
@@ -214,8 +232,19 @@ def _comment(work: Work, request: IndexRequest, comment: str | None) -> None:
         work.execute(f"COMMENT ON INDEX {request.label} IS {literal(comment)}")
 
 
+def _renames(request: IndexRequest) -> tuple[str, str]:
+    return (
+        f"ALTER INDEX IF EXISTS {request.label} RENAME TO {quoted(_old(request).name)}",
+        f"ALTER INDEX {_beside(request).label} RENAME TO {quoted(request.name)}",
+    )
+
+
 def _beside(request: IndexRequest) -> IndexRequest:
     return request.named(_suffixed(request.name, "_new"))
+
+
+def _old(request: IndexRequest) -> IndexRequest:
+    return request.named(_suffixed(request.name, "_old"))
 
 
 def _suffixed(name: str, suffix: str) -> str:

@@ -64,9 +64,11 @@ TANGLED = {
             "memory_relationships",
             "metrics",
             "search_metrics",
+            "search_statistics",
             "sessions",
             "tools",
             "users",
+            "word_statistics",
         ]
     },
     "ALTER TABLE memstore.agents DROP CONSTRAINT pk_agents CASCADE": {"constraint pk_agents on memstore.agents"}

@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from uuid import UUID
 
 from memstore import models
-from memstore.models import Activity, Evaluation, Feedback, MemoryAccess, Metric, SearchMetric
+from memstore.models import (
+    Activity,
+    Evaluation,
+    Feedback,
+    MemoryAccess,
+    Metric,
+    SearchMetric,
+    SearchStatistics,
+    WordStatistics,
+)
 
 from .common import ACTIVITY, AGENT, CREATED, MEMORY, MINE, ROW, SESSION, TENANT, UPDATED, USER, Values
+
+# Statistics are one row a tenant: a second row is of another.
+OTHER_TENANT = {"id": UUID(int=99), "name": "Initech"}
 
 VALUES: Values = {
     Activity: {
@@ -102,6 +115,15 @@ VALUES: Values = {
         "metadata_": {"line": 12},
         "created_at": CREATED,
     },
+    SearchStatistics: {
+        "tenant_id": TENANT,
+        "memories": 3000,
+        "embedded": 2900,
+        "users": {str(USER): 2100},
+        "sample": [MEMORY, "one"],
+        "refreshed_at": CREATED,
+    },
+    WordStatistics: {"tenant_id": TENANT, "lexeme": "tea", "documents": 7},
 }
 
 REQUIRED: Values = {
@@ -111,4 +133,6 @@ REQUIRED: Values = {
     Feedback: MINE | {"feedback_type": "praise"},
     MemoryAccess: MINE | {"access_type": models.AccessType.READ},
     SearchMetric: MINE | {"search_type": models.SearchType.TEXT, "result_count": 0, "execution_time_ms": 0.0},
+    SearchStatistics: {"tenant_id": OTHER_TENANT["id"], "memories": 0, "embedded": 0},
+    WordStatistics: MINE | {"lexeme": "coffee", "documents": 0},
 }

@@ -1,0 +1,5 @@
+"""Memories in PostgreSQL."""
+
+from .store import PostgresStore
+
+__all__ = ["PostgresStore"]
