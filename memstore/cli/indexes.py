@@ -34,6 +34,14 @@ if TYPE_CHECKING:
     from ..migrations import Reporter
     from ..settings import Settings
 
+# What `build` would do now.
+_WOULD = {
+    IndexAction.BUILT: "builds it",
+    IndexAction.REBUILT: "builds it anew",
+    IndexAction.KEPT: "keeps what there is",
+    IndexAction.NONE: "builds none",
+}
+
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 TableOption = Annotated[list[IndexedTable] | None, typer.Option("--table", help="Only for this table.")]
@@ -75,6 +83,7 @@ def status(
         if not target.indexes:
             out.print("  no index: searches are exact")
         out.print(escape(f"  auto: {target.auto}: {target.reason}"))
+        out.print(f"  memstore index build: {_WOULD[target.build]}")
     for index in found.others:
         out.print(escape(f"not memstore's, left alone: {index.table.value}: {_described(index)}"))
 

@@ -15,6 +15,7 @@ from msgspec.json import decode as decode_json
 
 from ..errors import CorpusError, VectorError
 from ..npy import open_npy
+from ..store.files import is_stored
 from .node import COLUMNS, NodeProblem, decode, shown
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ async def check_corpus(corpus: Corpus, embedding_dim: int, on_checked: Callable[
                     found.append(NodeProblem("id", f"the same as that of node {first_index[id_]}, needed: unique ids"))
             except NodeProblem as problem:
                 found.append(problem)
-                has_embedding = _loose(corpus.nodes[index]).get("has_embedding") in (None, True)
+                loose = _loose(corpus.nodes[index])
+                has_embedding = not is_stored(loose) or loose["has_embedding"] is True
             if has_embedding and index - start in bad_vectors:
                 found.append(NodeProblem("vector", bad_vectors[index - start]))
             for each in found:
@@ -185,6 +187,8 @@ def _bad_vectors(vectors: NDArray[np.float32]) -> dict[int, str]:
 
 
 def _why_no_cosine(vector: NDArray[np.float32]) -> str:
+    if not len(vector):
+        return "found 0 dimensions, needed: an embedding"
     if np.isnan(vector).any():
         return f"found NaN in dimension {int(np.isnan(vector).argmax())}, needed: finite numbers"
     if np.isinf(vector).any():

@@ -22,7 +22,7 @@ from ..models.vocabulary import (
     NeuroType,
     Urgency,
 )
-from ..store.files import exchange_id
+from ..store.files import exchange_id, is_stored
 
 _INT4 = 2**31 - 1
 _Id = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -77,7 +77,7 @@ class Node(_Exchange, kw_only=True, forbid_unknown_fields=True):
 
 
 class StoredNode(_Exchange, kw_only=True, forbid_unknown_fields=True):
-    """A memory of a `FileStore`, which has all that the database has; `has_embedding` is what it is known by."""
+    """A memory of a `FileStore`, which has all that the database has; see `is_stored`."""
 
     id: _Id
     has_embedding: bool
@@ -283,7 +283,7 @@ def _parse_loosely(raw: Raw) -> tuple[Node | StoredNode, dict[str, Any]]:
         raise NodeProblem("(whole node)", str(error)) from error
     if not isinstance(loose, dict):
         raise NodeProblem("(whole node)", f"found {shown(loose)}, needed an object")
-    kind: type[Node] | type[StoredNode] = StoredNode if "has_embedding" in loose else Node
+    kind: type[Node] | type[StoredNode] = StoredNode if is_stored(loose) else Node
     known = {key: value for key, value in loose.items() if key in kind.__struct_fields__}
     try:
         node = convert(known, kind)

@@ -45,10 +45,11 @@ def test_an_index_from_build_to_drop(server: Server, filled: URL) -> None:
     assert line.startswith(f"built     {HNSW}, 0.0 MB, ")
     assert line.endswith("hnsw was asked for; full precision was asked for")
     assert done("index", "build", *only, url=filled) == f"kept      {HNSW}, 0.0 MB: there already\n"
-    first, second, third, fourth = done("index", "status", *only, url=filled).splitlines()
+    first, second, third, would, fourth = done("index", "status", *only, url=filled).splitlines()
     assert first == "memory_nodes: 30 vectors of 4 dimensions"
     assert second == f"  {HNSW}: hnsw, valid, 0.0 MB, 0 scans, built over 30 vectors"
     assert third.startswith("  auto: none: the largest tenant has 30 vectors")
+    assert would == "  memstore index build: keeps what there is"
     assert fourth == (
         "not memstore's, left alone: memory_nodes: by_hand: hnsw, valid, but not by the cosine: no search of memstore "
         "uses it, 0.0 MB, 0 scans"

@@ -391,13 +391,94 @@ async def test_a_confined_role_finds_its_own_and_nothing_else(application: Async
         ):
             count = text(f"SELECT count(*) FROM memstore.{function.format(ACME)}")
             assert await connection.scalar(count) == 0
-        assert await connection.scalar(text(f"SELECT memstore.embedding_rows('{ACME}')")) == 0
-        assert await connection.scalar(text(f"SELECT memstore.embedding_rows('{INITECH}')")) == 30
+        assert await connection.scalar(text(f"SELECT memstore.embedding_rows('{ACME}', 'small')")) == 0
+        assert await connection.scalar(text(f"SELECT memstore.embedding_rows('{INITECH}', 'small')")) == 30
         with pytest.raises(DBAPIError, match="is not the one that is set"):
             await connection.execute(
                 text(f"SELECT memstore.embedding_coverages('{ACME}', 'small', 'cat', NULL, NULL, NULL)")
             )
         await session.rollback()
+
+
+async def test_a_query_of_any_length_finds_the_same_among_halfvecs(filled: AsyncEngine) -> None:
+    await build(filled, "small", 3, type_="halfvec")
+    async with tenant_session(filled, ACME) as session:
+        plain = await similarity_search(session, "small", QUERY, plan=SearchPlan.EXACT)
+        for factor in (1e-9, 1e9):  # a halfvec goes from 6e-8 to 65,504
+            query = [factor * number for number in QUERY]
+            hits = await similarity_search(session, "small", query, plan=SearchPlan.INDEX)
+            assert [hit.id for hit in hits] == [hit.id for hit in plain], factor
+
+
+async def test_as_many_as_anybody_asks_for_in_sql(filled: AsyncEngine) -> None:
+    await build(filled, "small", 3)
+    async with filled.connect() as connection:
+        for wanted in ("2147483647", "NULL"):
+            for plan in ("auto", "index"):
+                search = f"similarity_search('{ACME}', 'small', '[1,2,3]', -1, {wanted}, plan => '{plan}')"
+                assert await connection.scalar(text(f"SELECT count(*) FROM memstore.{search}")) == 200
+
+
+async def test_rows_are_estimated_for_the_tenant_and_the_model(filled: AsyncEngine) -> None:
+    await fill(filled, 600, model="other")
+    async with filled.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("ANALYZE memstore.embeddings"))
+        await connection.execute(text(f"SET memstore.tenant_id = '{ACME}'"))
+        rows = text("SELECT memstore.embedding_rows(:tenant, :model, :source)")
+        for model, source, there in (("small", None, 200), ("other", None, 600), ("other", "mail", 300)):
+            found = await connection.scalar(rows, {"tenant": ACME, "model": model, "source": source})
+            assert found == pytest.approx(there, rel=0.15), (model, source)
+        await connection.execute(text("RESET memstore.tenant_id"))
+
+
+async def test_words_are_weighed_where_statistics_are_older_than_the_rows(engine: AsyncEngine) -> None:
+    # By the sample `straw` is in a fifth of 2,001 rows, which are all that statistics know of.
+    content = "CASE WHEN n = 7 THEN 'needle' WHEN n % 5 = 0 THEN 'straw' ELSE 'x' END"
+    await fill(engine, 12_000, content=content)
+    async with tenant_session(engine, ACME) as session:
+        needle, *others = await hybrid_search_embeddings(session, "small", text="straw needle", limit=20)
+        assert (needle.source_id, len(others)) == ("n7", 19)
+        assert needle.text_score is not None
+        assert 0.5 < needle.text_score < 1, "a share, of words that weigh more than nothing"
+        assert [hit.text_score for hit in others] == pytest.approx([1 - needle.text_score] * 19)
+
+
+async def test_the_words_of_all_that_is_near_count(engine: AsyncEngine) -> None:
+    await fill(engine, 4_000, content="CASE WHEN n % 4 = 0 THEN 'hay' ELSE 'rare' || n || ' straw' END")
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("ANALYZE memstore.embeddings"))
+    async with tenant_session(engine, ACME) as session:
+        hits = await hybrid_search_embeddings(session, "small", text="hay straw", vector=QUERY, limit=1000)
+        assert len(hits) == 1000
+        for hit in hits:
+            assert hit.text_score, hit.content
+            assert hit.found_by.value == "both"
+
+
+async def test_a_confined_role_cannot_run_anything_as_the_owner(application: AsyncEngine) -> None:
+    """What it makes in its temporary schema is not taken for the catalog."""
+    async with application.connect() as connection:
+        for statement in (
+            f"SET LOCAL memstore.tenant_id = '{INITECH}'",
+            "CREATE FUNCTION pg_temp.whoami() RETURNS real LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'run as %', current_user; END $$",
+            "CREATE TEMP VIEW pg_class AS SELECT oid, pg_temp.whoami() AS reltuples FROM pg_catalog.pg_class",
+            "CREATE TEMP VIEW pg_stats AS SELECT schemaname, tablename, attname, most_common_vals::text AS "
+            "most_common_vals, most_common_freqs, pg_temp.whoami() AS n_distinct FROM pg_catalog.pg_stats".replace(
+                "::", r"\:\:"
+            ),
+            "CREATE TEMP VIEW embeddings AS SELECT pg_temp.whoami()",
+        ):
+            await connection.execute(text(statement))
+        for call, found in (
+            (f"embedding_rows('{INITECH}', 'small')", 1),
+            (f"embedding_coverages('{INITECH}', 'small', 'cat', NULL, NULL, NULL)", None),
+        ):
+            rows = (await connection.execute(text(f"SELECT * FROM memstore.{call}"))).all()
+            assert rows, call
+            assert found in (None, len(rows))
 
 
 async def test_a_role_that_may_not_read_embeddings_may_not_search_them(filled: AsyncEngine) -> None:
@@ -406,7 +487,7 @@ async def test_a_role_that_may_not_read_embeddings_may_not_search_them(filled: A
         await connection.execute(text(f"SET LOCAL memstore.tenant_id = '{ACME}'"))
         for call in (
             f"embedding_coverages('{ACME}', 'small', 'cat', NULL, NULL, NULL)",
-            f"embedding_rows('{ACME}')",
+            f"embedding_rows('{ACME}', 'small')",
             f"similarity_search('{ACME}', 'small', '[1,2,3]')",
             f"hybrid_search_embeddings('{ACME}', 'small', 'cat')",
         ):

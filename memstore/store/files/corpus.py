@@ -130,7 +130,7 @@ def read_corpus(folder: Path, nodes: IO[bytes], vectors: IO[bytes], tenant_id: U
         try:
             memory, embedded[row] = memory_of(node, tenant_id, now)
         except (MemstoreError, LookupError, TypeError, ValueError, AttributeError) as error:
-            why = str(error) if isinstance(error, MemstoreError | ValueError) else repr(error)
+            why = str(error) if isinstance(error, MemstoreError | ValueError | TypeError) else repr(error)
             raise CorpusError(f"{folder / NODES}: node {row} cannot be read: {why}. Correct it") from error
         if memories.setdefault(memory.id, memory) is not memory:
             raise CorpusError(f"{folder / NODES}: node {row} has the id of another. Needed: unique ids")

@@ -48,23 +48,15 @@ class Draft:
 
     def add(self, values: Values) -> Memory:
         """Add a memory of checked values."""
-        self._check_absent(values["id"], _key(values))
         self._check_width([values])
+        self._check_absent(values["id"], _key(values))
         return self._insert(values, datetime.now(UTC))
 
     def add_many(self, rows: Sequence[Values], *, skip_existing: bool) -> Added:
         """Add memories of checked values: all of them, or those that are not there."""
-        if not skip_existing:
-            met: set[str] = set()
-            keys: set[Any] = set()
-            for values in rows:
-                key = _key(values)
-                if values["id"] in met or (key is not None and key in keys):
-                    raise _exists(by_key=values["id"] not in met)
-                self._check_absent(values["id"], key)
-                met.add(values["id"])
-                keys.add(key)
         self._check_width(rows)
+        if not skip_existing:
+            self._check_all_absent(rows)
         now = datetime.now(UTC)
         inserted: set[str] = set()
         for values in rows:
@@ -76,13 +68,13 @@ class Draft:
 
     def update(self, memory_id: str, user_id: UUID | None, values: Values, version: int) -> Memory:
         """Change a memory that is at `version`."""
+        self._check_width([values])
         memory = self._find(memory_id, user_id)
         if memory is None:
             raise UnknownMemoryError(
                 f"there is no memory {memory_id!r} in this scope. Name one of this tenant's or user's"
             )
         _check_version(memory, version)
-        self._check_width([values])
         changed = replace(memory, **{name: value for name, value in values.items() if name != "embedding"})
         if changed.content is None and changed.human_content is None:
             raise no_text()
@@ -204,6 +196,20 @@ class Draft:
         if key in self._keys:
             raise _exists(by_key=True)
 
+    def _check_all_absent(self, rows: Sequence[Values]) -> None:
+        ids: set[str] = set()
+        keys: set[tuple[Any, ...]] = set()
+        for values in sorted(rows, key=_id):  # the order in which PostgreSQL meets them, and says what it met first
+            key = _key(values)
+            if values["id"] in ids:
+                raise _exists(by_key=False)
+            self._check_absent(values["id"], key)
+            ids.add(values["id"])
+            if key is not None:
+                if key in keys:
+                    raise _exists(by_key=True)
+                keys.add(key)
+
     def _check_width(self, rows: Sequence[Values]) -> None:
         width = self._width
         for values in rows:
@@ -224,6 +230,10 @@ def check_width(found: int, needed: int | None) -> None:
             f"the vector has {found} dimensions, the memories of this tenant have {needed}. Embed with the model that "
             "embedded the memories"
         )
+
+
+def _id(values: Values) -> str:
+    return str(values["id"])
 
 
 def _key(values: Values) -> tuple[Any, ...] | None:

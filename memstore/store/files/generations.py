@@ -113,8 +113,8 @@ class Generations:
         return target if target.parent == self._folder else target.resolve()
 
     def _fill(self, folder: Path, corpus: Corpus, before: Version | None, *, same_vectors: bool) -> None:
-        for file in (NODES, VECTORS):
-            (folder / file).parent.mkdir(parents=True)
+        for each in (NODES, VECTORS):
+            (folder / each).parent.mkdir(parents=True)
         with (folder / NODES).open("wb") as nodes:
             nodes.writelines(corpus.text())
             nodes.flush()
@@ -124,16 +124,17 @@ class Generations:
             _link if before is not None and before.folder in (self._link, self._folder / before.folder.name) else _copy
         )
         if before is not None and same_vectors:
-            take(before.folder / VECTORS, folder / VECTORS)
+            vectors = before.folder / VECTORS
+            (_copy if vectors.is_symlink() else take)(vectors, folder / VECTORS)
         else:
-            with (folder / VECTORS).open("wb") as vectors:
-                np.save(vectors, corpus.vectors, allow_pickle=False)
-                vectors.flush()
-                os.fsync(vectors.fileno())
+            with (folder / VECTORS).open("wb") as file:
+                np.save(file, corpus.vectors, allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
         if before is not None:
             _carry_over(before.folder, folder, take)
-        for each in ((folder / NODES).parent, (folder / VECTORS).parent, folder, self._folder):
-            _sync_folder(each)
+        for changed in ((folder / NODES).parent, (folder / VECTORS).parent, folder, self._folder):
+            _sync_folder(changed)
 
     def _switch(self, folder: Path) -> None:
         link = self._folder / "next"
@@ -163,13 +164,23 @@ def _identity(file: Path | int) -> tuple[int, int, int]:
 
 
 def _carry_over(source: Path, target: Path, take: Callable[[Path, Path], None]) -> None:
-    """Take over the other files of a corpus, such as its episodes."""
+    """Take over the other files of a corpus, such as its episodes. A link leads on to where it led."""
     for path in source.rglob("*"):
         new = target / path.relative_to(source)
-        if path.is_dir():
+        if path.is_symlink():
+            if not new.exists():
+                new.parent.mkdir(parents=True, exist_ok=True)
+                new.symlink_to(_destination(path, new, source, target))
+        elif path.is_dir():
             new.mkdir(parents=True, exist_ok=True)
         elif not new.exists():
             take(path, new)
+
+
+def _destination(link: Path, new: Path, source: Path, target: Path) -> Path | str:
+    """Return where a link to be made at `new` leads: what is in the corpus itself moves along with it."""
+    led, corpus = link.resolve(), source.resolve()
+    return os.path.relpath(target / led.relative_to(corpus), new.parent) if led.is_relative_to(corpus) else led
 
 
 def _link(source: Path, target: Path) -> None:

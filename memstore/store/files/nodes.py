@@ -51,7 +51,7 @@ FOREIGN_KEYS = (
     "access_count",
     "last_accessed",
 )
-"""The keys that every corpus has; those whose nodes have no `version` too were made elsewhere."""
+"""The keys that every corpus has."""
 
 _IDENTITIES = ("user_id", "agent_id", "session_id")
 _TIMES = ("created_at", "last_accessed", "expires_at", "deleted_at", "updated_at")
@@ -70,6 +70,19 @@ _VOCABULARIES: dict[str, Mapping[str, Any]] = {
 }
 _WORKED_OUT = ("tenant_id", "expiry", "embedding")
 _KEPT = [each.name for each in fields(Memory) if each.name not in _WORKED_OUT]
+_OF_JSON: dict[Any, tuple[type, ...]] = {
+    "str": (str,),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (float, int),
+    "Mapping[str, Any]": (dict,),
+}
+# Of what types values may be that are kept as JSON has them: anybody may have edited the file.
+_PLAIN = {
+    each.name: (*_OF_JSON[kind], *([type(None)] if each.type.endswith("| None") else []))
+    for each in fields(Memory)
+    if isinstance(each.type, str) and (kind := each.type.removesuffix(" | None")) in _OF_JSON
+}
 _KEYS = [*FOREIGN_KEYS, *(name for name in _KEPT if name not in FOREIGN_KEYS)]
 _MOST = 2**31 - 1
 
@@ -92,6 +105,11 @@ def node_of(memory: Memory, *, has_embedding: bool) -> dict[str, Any]:
     return node | {"has_embedding": has_embedding}
 
 
+def is_stored(node: Mapping[str, Any]) -> bool:
+    """Tell whether a node is of a `FileStore`: one that was made elsewhere may have either key, and mean its own."""
+    return "has_embedding" in node and "version" in node
+
+
 def memory_of(node: dict[str, Any], tenant_id: UUID, now: datetime) -> tuple[Memory, bool]:
     """Return the memory of a node, and whether its row of the vectors is an embedding.
 
@@ -101,9 +119,12 @@ def memory_of(node: dict[str, Any], tenant_id: UUID, now: datetime) -> tuple[Mem
     Raises:
         MemstoreError, KeyError, TypeError, ValueError: it is no node.
     """
-    if "version" not in node:
+    if not is_stored(node):
         return _foreign(node, tenant_id, now), True
     values = {name: node[name] for name in _KEPT}
+    for name, types in _PLAIN.items():
+        if type(values[name]) not in types:
+            raise TypeError(f"{name} is of type {type(values[name]).__name__}")
     for name in _IDENTITIES:
         if values[name] is not None:
             values[name] = UUID(values[name])

@@ -30,10 +30,10 @@ _READERS, _WRITERS = 8, 32
 class FileStore:
     """A `MemoryStore` in a folder: a file corpus for each tenant, at `<root>/<tenant>`.
 
-    For a laptop, a test or an export: all memories of a tenant are held in memory while it is used, each search
-    compares all of them, and a write writes all of them (those that come together, together). Results and scores are
-    those of PostgreSQL 18. Several processes may use one folder at the same time; it has to be on a file system with
-    `flock` and symbolic links.
+    For a laptop, a test or an export: all memories of a tenant are held in memory from its first use until the store is
+    closed, each search compares all of them, and a write writes all of them (those that come together, together).
+    Results and scores are those of PostgreSQL 18. Several processes may use one folder at the same time; it has to be
+    on a file system with `flock` and symbolic links.
 
     A tenant is there as soon as it has a memory. There are no tables of users, agents and sessions: any id is taken.
     A corpus that was made elsewhere can be put, or linked, at `<root>/<tenant>`.

@@ -35,6 +35,12 @@ class _Pending:
     change: Callable[[Draft], Any]
     done: Future[Any] = field(default_factory=Future)
 
+    def fail(self, error: Exception) -> None:
+        """Raise an error to who waits, unless that is settled, or nobody does any more."""
+        # One that has not begun may be cancelled by another thread at any moment, but not once it runs.
+        if self.done.running() or (not self.done.done() and self.done.set_running_or_notify_cancel()):
+            self.done.set_exception(error)
+
 
 class TenantFiles:
     """What a tenant has, and changes to it.
@@ -88,8 +94,7 @@ class TenantFiles:
                         self._write(batch)
             except Exception as error:  # noqa: BLE001 -- whatever it was, it is raised to those who wait
                 for pending in batch:
-                    if not pending.done.done():
-                        pending.done.set_exception(error)
+                    pending.fail(error)
             if self._pending:
                 time.sleep(_TURN)
 

@@ -30,4 +30,5 @@ class Words:
     def forget_all_but(self, memories: Mapping[str, Memory]) -> None:
         """Forget memories that are gone, once they are many."""
         if len(self._known) > 2 * len(memories) + 1_000:
-            self._known = {id_: known for id_, known in self._known.items() if id_ in memories}
+            # Of a copy: searches in other threads go on learning words.
+            self._known = {id_: known for id_, known in self._known.copy().items() if id_ in memories}

@@ -85,7 +85,7 @@ def choose(
         return _too_wide(target, method)
     if method is IndexMethod.AUTO and (few := _few(target, volume)) is not None:
         return Choice(None, few)
-    half, precision = _precision(target.dimensions, agreement, halfvec)
+    half, precision = _precision(target, agreement, halfvec)
     if method is IndexMethod.HNSW:
         return Choice(IndexForm(method, half), f"hnsw was asked for; {precision}")
     if method is IndexMethod.IVFFLAT:
@@ -111,6 +111,14 @@ def is_stale(form: IndexForm, rows_at_build: int | None, rows: int) -> str | Non
     if form.lists is not None and (form.lists * STALE_LISTS < wanted or form.lists > wanted * STALE_LISTS):
         return f"it has {form.lists:,} lists, {wanted:,} suit {rows:,} rows"
     return None
+
+
+def as_it_was(before: IndexForm, form: IndexForm | None) -> str:
+    """Say why an index is built anew that nobody asked to be of this method: it was of it `before`."""
+    lists = "" if form is None or form.lists is None else f", now {form.lists:,} lists"
+    if form is None or form.halfvec is before.halfvec:
+        return f"{before}, as it was{lists}"
+    return f"{before.method.value}, as it was{lists}; {'halfvec' if form.halfvec else 'full precision'} was asked for"
 
 
 def _too_wide(target: IndexTarget, method: IndexMethod) -> Choice:
@@ -139,12 +147,13 @@ def _few(target: IndexTarget, volume: Volume) -> str | None:
     )
 
 
-def _precision(dimensions: int, agreement: float | None, halfvec: bool | None) -> tuple[bool, str]:
+def _precision(target: IndexTarget, agreement: float | None, halfvec: bool | None) -> tuple[bool, str]:
+    dimensions = target.dimensions
     if dimensions > MAX_VECTOR_DIMENSIONS:
         if halfvec is False:
             raise SettingsError(
-                f"{dimensions:,} dimensions are more than the {MAX_VECTOR_DIMENSIONS:,} that an index takes in full "
-                "precision. Leave out --no-halfvec"
+                f"{target}: {dimensions:,} dimensions are more than the {MAX_VECTOR_DIMENSIONS:,} that an index takes "
+                "in full precision. Leave out --no-halfvec"
             )
         return True, f"halfvec, since {dimensions:,} dimensions are more than {MAX_VECTOR_DIMENSIONS:,}"
     if halfvec is not None:

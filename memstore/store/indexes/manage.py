@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,13 @@ from ...database import explained
 from ...migrations import index_builder
 from ...settings import Settings, settings_beside_a_host
 from .carry_out import NEW, carry_out, drop
-from .decision import choose
+from .decision import as_it_was, choose
 from .facts import agreement, check_owner_of_tables, memory, vector_schema, volumes
 from .found import find_indexes, find_targets
 from .plan import IndexPlan, plan_build, plan_rebuild, serving, worthiest
 from .refresh import refresh
 from .request import ALL_INDEXES, AS_DECIDED, IndexOptions, IndexRun, IndexSelection
-from .targets import IndexMethod
+from .targets import MAX_HALFVEC_DIMENSIONS, IndexMethod
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -77,10 +78,12 @@ async def rebuild_indexes(
     """
 
     async def plan(found: Sequence[FoundIndex], choose_as: _Chooser, _volume: Volume) -> IndexPlan:
-        form, method, half = worthiest(found), options.method, options.halfvec
-        if form is not None and method is IndexMethod.AUTO:
-            method, half = form.method, form.halfvec if half is None else half
-        return plan_rebuild(found, await choose_as(method, half))
+        form = worthiest(found)
+        if form is None or options.method is not IndexMethod.AUTO:
+            return plan_rebuild(found, await choose_as(options.method, options.halfvec))
+        half = form.halfvec if options.halfvec is None else options.halfvec
+        choice = await choose_as(form.method, half)
+        return plan_rebuild(found, replace(choice, reason=as_it_was(form, choice.form)))
 
     return await _run(engine, selection, options, settings, on_progress, plan)
 
@@ -110,15 +113,27 @@ async def drop_indexes(
 
 
 class _Chooser:
-    """Chooses for one target, and measures what half precision costs when that matters, once."""
+    """Chooses for one target, and measures what half precision costs when that matters, once.
+
+    One that is too wide for any index stays without, unless it was asked for `alone`, which is an error then.
+    """
 
     def __init__(
-        self, connection: AsyncConnection, target: IndexTarget, volume: Volume, memory: Memory, schema: str
+        self,
+        connection: AsyncConnection,
+        target: IndexTarget,
+        volume: Volume,
+        memory: Memory,
+        schema: str,
+        *,
+        alone: bool,
     ) -> None:
         self._connection, self._target, self._volume = connection, target, volume
-        self._memory, self._schema = memory, schema
+        self._memory, self._schema, self._alone = memory, schema, alone
 
     async def __call__(self, method: IndexMethod, halfvec: bool | None, there: IndexForm | None = None) -> Choice:
+        if not self._alone and self._target.dimensions > MAX_HALFVEC_DIMENSIONS:
+            method = IndexMethod.AUTO
         measured = None
         stays = method is IndexMethod.AUTO and there is not None and there.method is IndexMethod.HNSW
         if halfvec is None and method is not IndexMethod.NONE and not stays:
@@ -145,9 +160,12 @@ async def _run(
             counted = await volumes(connection, targets)
             may_use = await memory(connection, settings, options.memory)
             schema = await vector_schema(connection)
+            planned = {}  # all of it before any is carried out: what cannot be is said at once, not hours later
             for target in targets:
-                chooser = _Chooser(connection, target, counted[target], may_use, schema)
-                planned = await plan(found[target], chooser, counted[target])
-                results += await carry_out(builder, target, planned, counted[target], may_use, schema)
+                alone = len(targets) == 1
+                chooser = _Chooser(connection, target, counted[target], may_use, schema, alone=alone)
+                planned[target] = await plan(found[target], chooser, counted[target])
+            for target, each in planned.items():
+                results += await carry_out(builder, target, each, counted[target], may_use, schema)
             refreshed = await refresh(connection, [each.table for each in results if each.action in NEW])
     return IndexRun(tuple(results), refreshed, monotonic() - started)

@@ -10,6 +10,7 @@ from ...settings import Settings, settings_beside_a_host
 from .decision import choose, is_stale
 from .facts import agreement, check_sees_all, memory, vector_schema, volumes
 from .found import find_indexes, find_targets
+from .plan import plan_build
 from .request import ALL_INDEXES
 from .targets import IndexedTable, IndexMethod
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .decision import Choice
     from .found import FoundIndex
+    from .plan import IndexAction
     from .request import IndexSelection
 
 
@@ -58,6 +60,7 @@ class IndexStatus:
     rows: vectors, of all tenants; `largest` is how many the tenant has that has the most.
     estimated: both are from a sample of the table.
     auto: the index that `auto` would build if there were none, such as `hnsw halfvec`, or `none`; `reason` says why.
+    build: what `build_indexes` would do now: as `auto` says, or keep what there is, or build it anew.
     """
 
     table: IndexedTable
@@ -68,6 +71,7 @@ class IndexStatus:
     estimated: bool
     auto: str
     reason: str
+    build: IndexAction
     indexes: tuple[IndexState, ...]
 
 
@@ -98,8 +102,9 @@ async def index_status(
     async with open_connection(engine) as connection:
         with explained(engine.url):
             await check_sees_all(connection)
-            targets = selection.of(await find_targets(connection))
-            found, others = await find_indexes(connection, targets)
+            known = await find_targets(connection)
+            targets = selection.of(known)
+            found, others = await find_indexes(connection, known)
             counted = await volumes(connection, targets)
             may_use = await memory(connection, settings, memory_limit)
             schema = await vector_schema(connection)
@@ -119,10 +124,12 @@ async def index_status(
                         estimated=volume.estimated,
                         auto=_named(choice),
                         reason=choice.reason,
+                        build=plan_build(found[target], choice, volume).action,
                         indexes=states,
                     )
                 )
-            return IndexReport(tuple(reports), tuple(_state(each, None) for each in others))
+            tables = {target.table for target in targets}
+            return IndexReport(tuple(reports), tuple(_state(each, None) for each in others if each.table in tables))
 
 
 def _named(choice: Choice) -> str:

@@ -31,30 +31,37 @@ async def add_many(
     connection: asyncpg.Connection, schema: str, scope: Scope, rows: Sequence[Row], *, skip_existing: bool
 ) -> Added:
     """Insert checked memories in the transaction of the connection; `schema` is where vectors live."""
-    new = _first_of_each(rows) if skip_existing else rows
-    new = sorted(new, key=lambda row: row["id"])  # in one order, so that no two of these wait for each other
     statement = writing.insert_many(schema, skip_existing=skip_existing)
     inserted: set[str] = set()
-    for start in range(0, len(new), BATCH):
-        batch = new[start : start + BATCH]
-        records = await connection.fetch(statement, scope.tenant_id, *writing.arrays_of(batch))
-        inserted.update(record["id"] for record in records)
+    pending = list(rows)
+    while pending:
+        new, pending = _first_of_each(pending) if skip_existing else (pending, [])
+        new.sort(key=lambda row: row["id"])  # in one order, so that no two of these wait for each other
+        for start in range(0, len(new), BATCH):
+            batch = new[start : start + BATCH]
+            records = await connection.fetch(statement, scope.tenant_id, *writing.arrays_of(batch))
+            inserted.update(record["id"] for record in records)
+        # Whoever stood behind a row that was passed over itself is not passed over for it.
+        taken = {_key(row) for row in new if row["id"] in inserted and row["key"] is not None}
+        pending = [row for row in pending if row["id"] not in inserted and _key(row) not in taken]
     named: dict[Any, str] = await _ids_by_key(connection, scope, [row for row in rows if row["id"] not in inserted])
     ids: list[Any] = [row["id"] if row["id"] in inserted else named.get(_key(row), row["id"]) for row in rows]
     return Added(tuple(ids), len(inserted), len(rows) - len(inserted))
 
 
-def _first_of_each(rows: Sequence[Row]) -> list[Row]:
-    """Leave out rows whose id or key an earlier one of them has."""
+def _first_of_each(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
+    """Part rows into those whose id and key no earlier one of them has, and the rest."""
     ids: set[str] = set()
     keys: set[tuple[Any, ...]] = set()
-    kept = []
+    first, rest = [], []
     for row in rows:
-        if row["id"] not in ids and (row["key"] is None or _key(row) not in keys):
-            kept.append(row)
-            ids.add(row["id"])
-            keys.add(_key(row))
-    return kept
+        if row["id"] in ids or (row["key"] is not None and _key(row) in keys):
+            rest.append(row)
+            continue
+        first.append(row)
+        ids.add(row["id"])
+        keys.add(_key(row))
+    return first, rest
 
 
 async def _ids_by_key(connection: asyncpg.Connection, scope: Scope, passed_over: list[Row]) -> dict[Any, str]:

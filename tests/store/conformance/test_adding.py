@@ -328,6 +328,14 @@ async def test_what_is_there_is_passed_over_when_asked_to(world: World) -> None:
     ]
 
 
+async def test_nobody_is_passed_over_for_one_that_was_passed_over_itself(world: World) -> None:
+    await world.scope.add_many([memory(1), memory(2, key="tea")])
+    new = [memory(1, key="milk"), memory(3, key="milk"), memory(4, key="tea"), memory(4)]
+    added = await world.scope.add_many(new, skip_existing=True)
+    assert added == Added(("m3", "m3", "m4", "m4"), inserted=2, existing=2)
+    assert [each.key for each in (await world.scope.get_many(["m3", "m4"])).values()] == ["milk", None]
+
+
 async def test_what_others_wait_for_is_still_there_after_a_refusal(world: World) -> None:
     with pytest.raises(TenantScopeError):
         await world.anns.add(memory(1, user_id=world.owner.bob))

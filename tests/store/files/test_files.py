@@ -28,7 +28,8 @@ from memstore.store.files import FileStore
 from memstore.store.files.generations import Generations
 from memstore.store.files.lock import locked
 from memstore.store.files.words import Words
-from memstore.transfer.corpus import open_corpus
+from memstore.transfer.corpus import check_corpus, open_corpus
+from memstore.transfer.node import COLUMNS
 from tests.store.files.corpora import TENANT, generations_of, memory, nodes_of, vectors_of
 from tests.transfer.corpora import NODES, VECTORS, digests, make_nodes, make_vectors, write_corpus
 
@@ -43,6 +44,17 @@ BROKEN: dict[str, Any] = {
     "access_count": -1,
     "tags": ["git"],
     "id": "mem_0000000000000000",
+}
+
+# What a node of a store may not hold, nor be read by any later search.
+WRONG_TYPES: dict[str, Any] = {
+    "content": 5,
+    "importance": "9",
+    "version": True,
+    "tags": None,
+    "metadata": [],
+    "has_code": 1,
+    "cluster_confidence": "high",
 }
 
 
@@ -234,6 +246,51 @@ async def test_a_broken_node_is_named(tmp_path: Path, field: str, value: object)
             await store.scope(TENANT).add(memory(1))
     assert field in str(caught.value)
     assert json.loads((folder / NODES).read_text()) == nodes
+
+
+@pytest.mark.parametrize(("field", "value"), WRONG_TYPES.items())
+async def test_a_node_of_a_store_that_somebody_spoiled_is_named(tmp_path: Path, field: str, value: object) -> None:
+    async with FileStore(tmp_path) as store:
+        await store.scope(TENANT).add_many(memory(n) for n in range(2))
+    nodes = nodes_of(tmp_path)
+    nodes[1][field] = value
+    (tmp_path / str(TENANT) / NODES).write_text(json.dumps(nodes))
+    async with FileStore(tmp_path) as store:
+        with pytest.raises(CorpusError, match=rf"nodes\.json: node 1 cannot be read: {field} is of type"):
+            await store.scope(TENANT).count()
+
+
+async def test_keys_of_somebody_elses_that_stores_have_too_make_no_node_of_a_store(tmp_path: Path) -> None:
+    nodes = make_nodes(2)
+    nodes[0]["version"], nodes[1]["has_embedding"] = "2.0", "yes"
+    folder = write_corpus(tmp_path / str(TENANT), nodes)
+    async with FileStore(tmp_path) as store:
+        found = await store.scope(TENANT).list(order="oldest")  # type: ignore[arg-type]
+    assert [each.metadata for each in found] == [{"version": "2.0"}, {"has_embedding": "yes"}]
+    corpus = open_corpus(folder)
+    await check_corpus(corpus, 4, lambda _: None)
+    metadata = [json.loads(row[COLUMNS.index("metadata")]) for row in corpus.rows(0, [0, 1])]
+    assert metadata == [{"version": "2.0"}, {"has_embedding": "yes"}]
+
+
+async def test_links_in_a_corpus_lead_on_to_where_they_led(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path / "store" / str(TENANT))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "notes.txt").write_text("kept")
+    (folder / VECTORS).rename(elsewhere / "vectors.npy")
+    (folder / VECTORS).symlink_to("../../../elsewhere/vectors.npy")
+    (folder / "notes").symlink_to("../../elsewhere")
+    (folder / "corpus" / "same.json").symlink_to("nodes.json")
+    before = digests(elsewhere)
+    for n in range(2):
+        async with FileStore(tmp_path / "store") as store:
+            await store.scope(TENANT).record_access("mem_0000000000000000")
+            await store.scope(TENANT).add(memory(n))
+            assert await store.scope(TENANT).count() == 6 + n
+        assert (folder / "notes" / "notes.txt").read_text() == "kept"
+        assert json.loads((folder / "corpus" / "same.json").read_text()) == nodes_of(tmp_path / "store")
+    assert digests(elsewhere) == before
 
 
 @pytest.mark.parametrize("file", [NODES, VECTORS])

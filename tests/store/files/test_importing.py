@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import numpy as np
 import pytest
 import pytest_asyncio
 from sqlalchemy import text
@@ -32,7 +33,7 @@ from memstore.transfer import import_corpus
 from memstore.transfer.corpus import check_corpus, open_corpus
 from tests.store.conformance.worlds import Owner, Place
 from tests.store.files.corpora import TENANT, memory, nodes_of
-from tests.transfer.corpora import NODES
+from tests.transfer.corpora import NODES, write_corpus
 
 SAID = datetime(2026, 3, 1, 9, 30, 15, 123456, tzinfo=UTC)
 
@@ -267,3 +268,11 @@ async def test_a_store_that_is_written_to_meanwhile_is_imported_as_it_was_at_one
         assert each.content == f"memory {n}"
         assert each.embedding is not None
         assert each.embedding.tolist() == [1.0, n, 0.0, -n]
+
+
+async def test_embeddings_without_dimensions_are_refused(tmp_path: Path) -> None:
+    folder = write_corpus(tmp_path, vectors=np.empty((5, 0), np.float32))
+    with pytest.raises(CorpusError) as caught:
+        await check_corpus(open_corpus(folder), 4, lambda _: None)
+    assert caught.value.total == 5
+    assert caught.value.problems[0].endswith("vector: found 0 dimensions, needed: an embedding")

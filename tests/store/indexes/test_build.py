@@ -194,3 +194,60 @@ async def test_what_cannot_be_is_refused(engine: AsyncEngine) -> None:
         await build_indexes(engine, options=IndexOptions(memory="1 pound"))
     with pytest.raises(SettingsError, match="4 dimensions need .* --memory .*MB, or --method hnsw"):
         await build_indexes(engine, options=IndexOptions(IndexMethod.IVFFLAT, memory="64kB"))
+
+
+async def test_what_is_too_wide_for_any_index_keeps_no_other_from_one(engine: AsyncEngine) -> None:
+    wide = IndexTarget(IndexedTable.EMBEDDINGS, 4_001, "a wide model")
+    for target in (wide, TARGETS[2]):
+        await fill(engine, target, 3)
+    run = await build_indexes(engine, IndexSelection((IndexedTable.EMBEDDINGS,)), as_(HNSW))
+    assert {result.model: result.action for result in run.results} == {
+        wide.model: IndexAction.NONE,
+        TARGETS[2].model: IndexAction.BUILT,
+    }
+    with pytest.raises(SettingsError, match="embeddings of a wide model: 4,001 dimensions are more than"):
+        await build_indexes(engine, IndexSelection(model=wide.model), as_(HNSW))
+
+
+async def test_nothing_is_built_where_one_of_all_cannot_be(engine: AsyncEngine) -> None:
+    wide = IndexTarget(IndexedTable.EMBEDDINGS, 2_001, "a wide model")
+    for target in (MEMORIES, wide):
+        await fill(engine, target, 3)
+    with pytest.raises(SettingsError, match="embeddings of a wide model: 2,001 dimensions .* Leave out --no-halfvec"):
+        await build_indexes(engine, options=as_(HNSW))
+    assert await indexes(engine) == {}
+
+
+async def test_status_says_what_a_build_would_do(engine: AsyncEngine) -> None:
+    selection = IndexSelection((MEMORIES.table,))
+    await fill(engine, MEMORIES, 40)
+    for before, would in ((None, IndexAction.NONE), (HNSW, IndexAction.KEPT)):
+        if before is not None:
+            await build_indexes(engine, selection, as_(before))
+        (target,) = (await index_status(engine, selection)).targets
+        assert (target.auto, target.build) == ("none", would)
+        run = await build_indexes(engine, selection)
+        assert [result.action for result in run.results] == [would]
+
+
+async def test_the_indexes_of_other_models_are_not_taken_for_somebody_elses(engine: AsyncEngine) -> None:
+    other = IndexTarget(IndexedTable.EMBEDDINGS, 8, "other")
+    for target in (TARGETS[2], other):
+        await fill(engine, target, 3)
+    await build_indexes(engine, options=as_(HNSW))
+    report = await index_status(engine, IndexSelection(model="other"))
+    assert [index.name for target in report.targets for index in target.indexes] == [other.name(HNSW)]
+    assert report.others == ()
+
+
+async def test_a_rebuild_says_that_it_is_as_it_was(engine: AsyncEngine) -> None:
+    selection = IndexSelection((MEMORIES.table,))
+    await fill(engine, MEMORIES, 40)
+    await build_indexes(engine, selection, as_(IVFFLAT))
+    for options, reason in (
+        (IndexOptions(), "ivfflat, as it was, now 1 lists"),
+        (IndexOptions(halfvec=True), "ivfflat, as it was, now 1 lists; halfvec was asked for"),
+        (IndexOptions(HNSW.method, halfvec=False), "hnsw was asked for; full precision was asked for"),
+        (IndexOptions(), "hnsw, as it was"),
+    ):
+        assert (await rebuild_indexes(engine, selection, options)).results[0].reason == reason
