@@ -93,6 +93,7 @@ class MemoryNode(TenantOwned, UserOwned, Versioned, Base):
             postgresql_where=text("key IS NOT NULL AND deleted_at IS NULL"),
         ),
         Index("ix_memory_nodes_tenant_id_user_id_created_at", "tenant_id", "user_id", text("created_at DESC")),
+        Index(None, "tenant_id", "created_at", postgresql_where=text("deleted_at IS NULL")),
         Index(
             None,
             "tenant_id",

@@ -44,6 +44,10 @@ SERVES = {
         f"SELECT FROM memstore.memory_nodes WHERE tenant_id = '{A}' AND agent_id = '{X}' AND user_id = '{X}' "
         "AND key = '5' AND deleted_at IS NULL"
     ),
+    "ix_memory_nodes_tenant_id_created_at": (
+        f"SELECT id FROM memstore.memory_nodes WHERE tenant_id = '{A}' AND deleted_at IS NULL "
+        "ORDER BY created_at DESC, id LIMIT 5"
+    ),
     "ix_memory_nodes_tenant_id_user_id_created_at": (
         f"SELECT FROM memstore.memory_nodes WHERE tenant_id = '{A}' AND user_id = '{X}' "
         "ORDER BY created_at DESC LIMIT 5"

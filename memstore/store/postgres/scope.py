@@ -221,7 +221,7 @@ class PostgresScope:
                 f"the database is at {record['revision']}, which has no memstore.hybrid_search. "
                 "Run: memstore db upgrade",
                 found=record["revision"],
-                needed="0019_hybrid_search",
+                needed="0023_hybrid_search",
             )
         return Health(
             backend="postgres",

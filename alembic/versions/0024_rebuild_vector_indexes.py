@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0020_rebuild_vector_indexes"
-down_revision = "0019_hybrid_search"
+revision = "0024_rebuild_vector_indexes"
+down_revision = "0023_hybrid_search"
 branch_labels = None
 depends_on = None
 level = "reversible"

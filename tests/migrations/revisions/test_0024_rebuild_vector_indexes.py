@@ -24,7 +24,7 @@ FILES = """
 """
 
 CASE = Case(
-    revision="0020_rebuild_vector_indexes",
+    revision="0024_rebuild_vector_indexes",
     before=(*PEOPLE, insert("memory_nodes", tenant_id=INES, id="old", content="x", embedding="[1, 2, 3, 4]")),
     after=(insert("memory_nodes", tenant_id=INES, id="new", content="x", embedding="[4, 3, 2, 1]"),),
     adds=("rebuild_vector_indexes()",),

@@ -27,29 +27,21 @@ def found(function: str, columns: str = "source_id") -> str:
 
 
 CASE = Case(
-    revision="0022_hybrid_embeddings",
+    revision="0025_embedding_similarity",
     before=(*PEOPLE, insert("embedding_models", name="m", dimensions=2), embedding("north", "[0,1]", "a black cat")),
     after=(embedding("east", "[1,0]", "a white dog"), embedding("south", "[0,-3]", "a black dog")),
     adds=(
-        "check_embedding_question()",
-        "embedding_coverages()",
-        "embedding_has_cosine()",
-        "embedding_similarities()",
-        "embedding_words()",
-        "hybrid_search_embeddings()",
+        "embedding_index()",
+        "embedding_rows()",
+        "embedding_search_plan()",
+        "exact_embeddings()",
+        "nearest_embeddings()",
+        "walk_embedding_index()",
     ),
     answers=(
         (
-            found(
-                f"hybrid_search_embeddings('{INES}', 'm', 'which cats?', '[0,5]')",
-                "source_id, round(score::numeric, 6)::float8, vector_score, text_score, found_by",
-            ),
-            [("north", 1, 1, 1, "both"), ("east", 0.35, 0, 0, "vector"), ("south", 0, -1, 0, "vector")],
-        ),
-        (found(f"hybrid_search_embeddings('{INES}', 'm', 'dogs') ORDER BY 1"), [("east",), ("south",)]),
-        (
-            "SELECT indexdef FROM pg_indexes WHERE indexname = 'ix_embeddings_search_vector'",
-            [("CREATE INDEX ix_embeddings_search_vector ON memstore.embeddings USING gin (search_vector)",)],
+            found(f"similarity_search('{INES}', 'm', '[0,5]', plan => 'exact')", "source_id, similarity"),
+            [("north", 1), ("east", 0), ("south", -1)],
         ),
     ),
 )
@@ -68,8 +60,8 @@ async def test_who_could_read_embeddings_before_may_search_them_after_and_nobody
         may = """
             SELECT proname, has_function_privilege(:role, oid, 'EXECUTE'),
                    has_function_privilege('public', oid, 'EXECUTE')
-            FROM pg_proc WHERE prosecdef AND proname = 'embedding_coverages'
+            FROM pg_proc WHERE prosecdef AND proname LIKE 'embedding%' ORDER BY proname
         """
         async with empty_engine.connect() as connection:
             found = [tuple(row) for row in await connection.execute(text(may), {"role": role})]
-        assert found == [("embedding_coverages", True, False)]
+        assert found == [("embedding_rows", True, False)]

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0021_embedding_similarity"
-down_revision = "0020_rebuild_vector_indexes"
+revision = "0025_embedding_similarity"
+down_revision = "0024_rebuild_vector_indexes"
 branch_labels = None
 depends_on = None
 level = "reversible"
