@@ -63,7 +63,8 @@ AS $$
 $$
 """
 
-# The parameters of each statement: 1 the tenant, 2 the user, 3 the filters, 4 the vector, 5 how many.
+# The parameters of each statement: 1 the tenant, 2 the user, 3 the filters, 4 the vector, 5 how many. With a length of
+# one a query has a place among halfvecs: as it is, its numbers may be too large for them, or nothing.
 VECTOR_STATEMENT = r"""
 CREATE FUNCTION memstore.vector_statement(plan text, conditions text, half boolean, width integer) RETURNS text
 LANGUAGE sql STABLE
@@ -80,7 +81,7 @@ AS $$
             SELECT 'WITH near AS MATERIALIZED (SELECT m.id, m.embedding FROM memstore.memory_nodes AS m WHERE '
                 || conditions || CASE WHEN half
                     THEN format(' ORDER BY (m.embedding::%1$I.halfvec(%2$s)) OPERATOR(%1$I.<=>) '
-                                '$4::%1$I.vector::%1$I.halfvec(%2$s)', nspname, width)
+                                '%1$I.l2_normalize($4)::%1$I.halfvec(%2$s)', nspname, width)
                     ELSE format(' ORDER BY m.embedding OPERATOR(%1$I.<=>) $4', nspname) END
                 || ' LIMIT $5) SELECT near.id, memstore.cosine_similarity(near.embedding, $4) AS similarity '
                 'FROM near ORDER BY similarity DESC, near.id COLLATE "C"'

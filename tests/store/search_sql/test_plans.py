@@ -145,6 +145,10 @@ async def test_an_index_of_any_kind_is_walked_and_nothing_comes_short(many: Asyn
     assert len({row[0] for row in walked} & {row[0] for row in exact}) >= (19 if "hnsw" in name else 8)
     assert walked[0] == exact[0]
     assert [row[1] for row in walked] == sorted((row[1] for row in walked), reverse=True)
+    # However long the question is: it is the angle that counts, also where half precision would have no such number.
+    for factor in (1e-8, 1e8):
+        scaled = await search(many, query_embedding=question * factor, plan="index", match_count=20)
+        assert [row[0] for row in scaled] == [row[0] for row in walked]
     # 13 of 3,000 match: the walk gives up long before it has met as many as it looks for.
     rare = {"filters": {"source": "rare"}, "query_embedding": NORTH}
     assert await search(many, **rare, plan="index") == await search(many, **rare, plan="exact")
