@@ -14,7 +14,7 @@ from tests.support import ROOT, raw_dsn
 from tests.tenants import seed
 
 BELOW, BUILDS = "0016_migration_repairs", "0017_closed_sessions_index"
-RUNNER = "import asyncio, sys; from memstore.migrations import upgrade; asyncio.run(upgrade(sys.argv[1]))"
+RUNNER = "import asyncio, sys; from memstore.migrations import upgrade; asyncio.run(upgrade(*sys.argv[1:]))"
 WAITING = f"""
     SELECT (SELECT count(*) FROM pg_stat_progress_create_index) = 1
        AND (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'memstore db') >= 2
@@ -40,7 +40,7 @@ async def race(engine: AsyncEngine, url: URL, rounds: int) -> None:
             await writer.execute(text("UPDATE memstore.sessions SET workspace = workspace"))
             runners = [
                 await asyncio.create_subprocess_exec(
-                    sys.executable, "-c", RUNNER, raw_dsn(url), cwd=ROOT, stderr=subprocess.PIPE
+                    sys.executable, "-c", RUNNER, raw_dsn(url), BUILDS, cwd=ROOT, stderr=subprocess.PIPE
                 )
                 for _ in range(2)
             ]

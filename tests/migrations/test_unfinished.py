@@ -22,7 +22,7 @@ async def interrupt(engine: AsyncEngine, *, upward: bool) -> None:
     """Let a run of the step that builds or drops an index lose its session in the middle of that."""
     async with engine.connect() as writer:
         await writer.execute(text("UPDATE memstore.sessions SET workspace = workspace"))
-        running = asyncio.create_task(upgrade(engine) if upward else downgrade(engine, BELOW))
+        running = asyncio.create_task(upgrade(engine, BUILDS) if upward else downgrade(engine, BELOW))
         waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         ended = None
         while not ended:
@@ -42,13 +42,12 @@ async def ask(engine: AsyncEngine, query: str) -> object:
 async def test_an_interrupted_step_is_ended_or_taken_back(
     seeded: AsyncEngine, url: URL, upward: bool, then_upward: bool
 ) -> None:
-    if upward:
-        await downgrade(seeded, BELOW)
+    await downgrade(seeded, BELOW if upward else BUILDS)
     await interrupt(seeded, upward=upward)
     assert (await status(seeded)).unfinished == Unfinished(BUILDS, upward)
     way = "upgrade" if upward else "downgrade"
     assert f"unfinished  {BUILDS}: its {way} was interrupted" in await asyncio.to_thread(done, "db", "status", url=url)
-    steps = (await (upgrade(seeded) if then_upward else downgrade(seeded, BELOW))).steps
+    steps = (await (upgrade(seeded, BUILDS) if then_upward else downgrade(seeded, BELOW))).steps
     assert [step.direction for step in steps] == ([way] if upward == then_upward else [])
     assert (await status(seeded)).current == (BUILDS if then_upward else BELOW)
     assert await ask(seeded, INDEX) is (True if then_upward else None)

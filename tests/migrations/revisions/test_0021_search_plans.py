@@ -19,7 +19,7 @@ CASE = Case(
     answers=(
         ("SELECT plan FROM memstore.choose_vector_plan(100, 100, 1e6, 10, true, false)", [("exact",)]),
         ("SELECT plan FROM memstore.choose_vector_plan(1e6, 1e6, 1e6, 10, true, false)", [("index",)]),
-        (f"SELECT memories, scope_rows FROM memstore.search_scope('{INES}', NULL)", [(1, 1)]),
+        (f"SELECT memories, scope_rows FROM memstore.search_scope('{INES}', NULL)", [(3, 3)]),
     ),
 )
 
