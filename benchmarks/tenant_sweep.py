@@ -303,7 +303,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=1_024)
     parser.add_argument("--questions", type=int, default=200, help="at each point")
-    parser.add_argument("--ef-search", type=int, default=100, help="of the search without a tenant: as ours uses it")
+    parser.add_argument("--ef-search", type=int, default=200, help="of the search without a tenant: as ours uses it")
     parser.add_argument("--layouts", default=",".join(("shares", "all", *map(str, EQUAL))))
     parser.add_argument("--peers", default=",".join(PEERS), help="empty for none")
     parser.add_argument("--shared-buffers", default="4GB", help="enough to hold it all")
