@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
 from decimal import Decimal
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from ..checks import is_storable
@@ -43,10 +42,8 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, list | tuple):
         _check_depth(depth + 1)
         return [_plain(item, depth + 1) for item in value]
-    try:
-        return _whole(operator.index(value))
-    except TypeError:
-        pass
+    if isinstance(value, Integral):
+        return _whole(int(value))
     if isinstance(value, Real):
         return _fraction(float(value))
     raise UnfitError(f"a mapping that holds a {type(value).__name__}", "what JSON has: text, numbers, lists, mappings")

@@ -122,12 +122,12 @@ def identity(value: Any) -> UUID:
     """Check a UUID, which may be given as text."""
     if isinstance(value, UUID):
         return value if type(value) is UUID else UUID(int=value.int)
+    if not isinstance(value, str):
+        raise UnfitError(shown(value), "a UUID")
     try:
-        if isinstance(value, str):
-            return UUID(value)
-    except ValueError:
-        pass
-    raise UnfitError(shown(value), "a UUID")
+        return UUID(value)
+    except ValueError as error:
+        raise UnfitError(shown(value), "a UUID") from error
 
 
 def moment(value: Any) -> datetime:
