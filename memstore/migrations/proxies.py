@@ -53,17 +53,25 @@ def nothing_but(names: Collection[str]) -> Iterator[None]:
     operations = getattr(op, "_proxy", None)
     if operations is None:
         raise RuntimeError("alembic.op stands for no run: this is for what a run calls")
-    proxied, _ = operations._setups[type(operations)]
-    muted = [name for name in proxied if name not in names]
-    for name in muted:
-        setattr(operations, name, _Nothing())
-    operations._install_proxy()
+    # The functions of the module ask its proxy. What is kept runs on the operations themselves, with all they can do.
+    vars(op)["_proxy"] = _NothingBut(operations, names)
     try:
         yield
     finally:
-        for name in muted:
-            delattr(operations, name)
-        operations._install_proxy()
+        vars(op)["_proxy"] = operations
+
+
+class _NothingBut:
+    """Stands for operations of which a few are left."""
+
+    def __init__(self, operations: Any, names: Collection[str]) -> None:
+        self._operations = operations
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name in self._names:
+            return getattr(self._operations, name)
+        return _Nothing()
 
 
 class _Nothing:

@@ -18,11 +18,13 @@ NOTES = "SELECT count(*) FROM memstore.settings WHERE key = 'step_under_way'"
 INDEX = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('memstore.ix_sessions_updated_at')"
 
 
-async def interrupt(engine: AsyncEngine, *, upward: bool) -> None:
+async def interrupt(
+    engine: AsyncEngine, *, upward: bool, below: str = BELOW, builds: str = BUILDS, table: str = "sessions"
+) -> None:
     """Let a run of the step that builds or drops an index lose its session in the middle of that."""
     async with engine.connect() as writer:
-        await writer.execute(text("UPDATE memstore.sessions SET workspace = workspace"))
-        running = asyncio.create_task(upgrade(engine, BUILDS) if upward else downgrade(engine, BELOW))
+        await writer.execute(text(f"UPDATE memstore.{table} SET tenant_id = tenant_id"))
+        running = asyncio.create_task(upgrade(engine, builds) if upward else downgrade(engine, below))
         waiting = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         ended = None
         while not ended:
@@ -66,3 +68,15 @@ async def test_a_step_further_on_comes_after_it(engine: AsyncEngine) -> None:
     steps = (await downgrade(engine, "0015_agent_stats")).steps
     assert [(step.revision, step.direction) for step in steps] == [(BELOW, "downgrade")]
     assert await ask(engine, INDEX) is None
+
+
+@pytest.mark.parametrize("upward", [True, False])
+async def test_what_shares_the_transaction_of_the_stamp_is_not_taken_back(engine: AsyncEngine, upward: bool) -> None:
+    below, builds = "0025_embedding_similarity", "0026_hybrid_embeddings"
+    await downgrade(engine, below if upward else builds)
+    await interrupt(engine, upward=upward, below=below, builds=builds, table="embeddings")
+    await (downgrade(engine, below) if upward else upgrade(engine, builds))
+    assert (await status(engine)).current == (below if upward else builds)
+    assert (await check(engine)).differences == ()
+    await upgrade(engine)
+    assert (await check(engine)).differences == ()
