@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.drawing import Line, draw_growth
 from benchmarks.search import LIMIT, WARM_UP, WAYS
 from benchmarks.server import (
     bare,
@@ -146,33 +147,17 @@ def recall_of(truth: list[list[int]], found: list[list[int]]) -> float:
     return float(np.mean([len(set(is_) & set(was)) / len(is_) for is_, was in zip(truth, found, strict=True)]))
 
 
-def plot(measured: list[Measured], path: Path) -> None:
-    """Draw time and recall by the size of the table."""
-    import matplotlib as mpl
-
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "memstore"  # else each drawing differs
-    from matplotlib import pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.5))
-    for (asker, style), (way, colour) in (
-        (a, w) for a in zip(ASKERS, ("-", "--"), strict=True) for w in zip(WAYS, ("C0", "C1", "C2"), strict=True)
-    ):
-        mine = sorted((each for each in measured if (each.asker, each.way) == (asker, way)), key=lambda each: each.rows)
-        drawn: dict[str, Any] = {"marker": "o", "linestyle": style, "color": colour, "label": f"{way}, {asker}"}
-        left.plot([each.rows for each in mine], [ms(each.seconds) for each in mine], **drawn)
-        right.plot([each.rows for each in mine], [each.recall for each in mine], **drawn)
-    left.set(xscale="log", yscale="log", xlabel="memories in the table", ylabel="p50, ms")
-    right.set(xscale="log", xlabel="memories in the table", ylabel="recall@10", ylim=(0, 1.05))
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    right.legend()
-    for format_ in (left.yaxis.set_major_formatter, left.yaxis.set_minor_formatter):
-        format_("{x:g}")
-    for axes in (left, right):
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+def lines_of(measured: list[Measured]) -> list[Line]:
+    """Return what is drawn: a colour for each kind of search, whole for the large tenant and dashed for a small one."""
+    lines = []
+    for asker, dashes in zip(ASKERS, ("-", "--"), strict=True):
+        for way, colour in zip(WAYS, ("C0", "C1", "C2"), strict=True):
+            mine = [each for each in measured if (each.asker, each.way) == (asker, way)]
+            mine.sort(key=lambda each: each.rows)
+            sizes, times = [each.rows for each in mine], [ms(each.seconds) for each in mine]
+            looks = (("linestyle", dashes), ("color", colour))
+            lines.append(Line(f"{way}, {asker}", sizes, times, [each.recall for each in mine], looks))
+    return lines
 
 
 def main() -> None:
@@ -193,7 +178,7 @@ def main() -> None:
     print(table(["rows", "loaded, rows/s", "index", "built in s", "MiB"], [each.cells() for each in loads]), "\n")
     print(table(["rows", "tenant", "search", "recall@10", "p50 ms", "p95 ms"], [each.cells() for each in measured]))
     if options.plot:
-        plot(measured, options.plot)
+        draw_growth(lines_of(measured), options.plot)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,10 @@ depends_on = None
 level = "reversible"
 
 # What they cost was measured on 100,000 memories of 1,024 dimensions, in microseconds: a row compared exactly (most of
-# it is fetching the vector), a row by its bits from the covering index, a row met in the table, and a step of the
-# graph, of which there are as many as it takes to meet enough rows that match. How many rows the bits leave to be
-# compared exactly grows with the scope, less than in proportion; here the line is above what was seen.
+# it is fetching the vector), a row by its bits from the covering index, a row met in the table, and a row that a walk
+# of the graph looks at, of which there are as many as it takes to meet enough that match (see walk_index); it costs
+# less in a small graph, of which more stays in the caches of the processor: 7 us among 4,000, 25 among 100,000. How many
+# rows the bits leave to be compared exactly grows as the root of the scope: 146 of 3,000, 243 of 10,000, 411 of 30,000.
 CHOOSE_VECTOR_PLAN = """
 CREATE FUNCTION memstore.choose_vector_plan(
     scope_rows double precision, matching_rows double precision, table_rows double precision, wanted integer,
@@ -31,17 +32,18 @@ AS $$
 DECLARE
     exact_row CONSTANT double precision := 6;
     bits_start CONSTANT double precision := 200;
-    bits_row CONSTANT double precision := 0.25;
+    bits_row CONSTANT double precision := 0.5;
     table_row CONSTANT double precision := 1;
     again_row CONSTANT double precision := 8;
-    index_start CONSTANT double precision := 1500;
-    index_step CONSTANT double precision := 11;
+    index_start CONSTANT double precision := 500;
+    index_row CONSTANT double precision := 30 * (greatest(table_rows, scope_rows, 1) / 100000) ^ 0.3;
     scan double precision := scope_rows * CASE WHEN from_table THEN table_row ELSE bits_row END;
-    again double precision := least(matching_rows, greatest(100, 3 * wanted) + 0.06 * matching_rows);
+    again double precision := least(
+        matching_rows, greatest(100, 3 * wanted) * (1 + sqrt(matching_rows) / 50));
     exact_cost double precision := matching_rows * exact_row + CASE WHEN from_table THEN scan ELSE 0 END;
     bits_cost double precision := bits_start + scan + again * again_row;
-    index_cost double precision := index_start + index_step * memstore.rows_to_fetch(wanted)
-        * greatest(table_rows, scope_rows) / greatest(matching_rows, 1);
+    index_cost double precision := index_start + index_row * greatest(128, 1.3 * memstore.rows_to_fetch(wanted)
+        * greatest(table_rows, scope_rows) / greatest(matching_rows, 1));
 BEGIN
     plan := CASE
         WHEN exact_cost <= bits_cost AND (exact_cost <= index_cost OR NOT has_index) THEN 'exact'

@@ -25,6 +25,38 @@ SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET jit = off SET m
 SET enable_seqscan = on SET enable_bitmapscan = on SET enable_sort = on SET enable_hashjoin = on
 SET enable_mergejoin = on SET work_mem = '64MB'"""
 
+# Everything that is found out before a search, for whoever searches and whoever explains.
+BEGIN_SEARCH = """
+CREATE FUNCTION memstore.begin_search(
+    tenant uuid, query_text text, query_embedding vector, match_count integer, vector_weight double precision,
+    text_weight double precision, of_user uuid, min_score double precision, filters jsonb, wish text,
+    OUT conditions text, OUT wanted integer, OUT plan text, OUT reason text, OUT text_plan text,
+    OUT memories double precision, OUT scope_rows double precision, OUT matching_rows double precision,
+    OUT filtered boolean, OUT index_name text, OUT half boolean, OUT lists integer, OUT steps double precision,
+    OUT lexemes text[], OUT documents double precision[]
+)
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    PERFORM memstore.check_tenant(tenant);
+    PERFORM memstore.check_search(
+        query_text, query_embedding, match_count, vector_weight, text_weight, min_score, wish);
+    PERFORM memstore.check_filters(filters);
+    conditions := memstore.search_conditions(filters, of_user);
+    wanted := CASE WHEN query_text IS NULL OR query_embedding IS NULL THEN match_count
+        ELSE greatest(50, 5 * match_count) END;
+    SELECT p.plan, p.reason, p.text_plan, p.memories, p.scope_rows, p.matching_rows, p.filtered, p.index_name, p.half,
+        p.lists, p.steps
+    INTO plan, reason, text_plan, memories, scope_rows, matching_rows, filtered, index_name, half, lists, steps
+    FROM memstore.plan_search(tenant, of_user, filters, conditions, query_embedding IS NOT NULL, wanted, wish) AS p;
+    IF query_text IS NOT NULL THEN
+        SELECT w.lexemes, w.documents INTO lexemes, documents
+        FROM memstore.search_words(tenant, query_text, text_plan) AS w;
+    END IF;
+END
+$$
+"""
+
 SEARCH_MEMORIES = f"""
 CREATE FUNCTION memstore.search_memories(
     tenant uuid, query_text text, query_embedding vector, match_count integer, vector_weight double precision,
@@ -34,37 +66,22 @@ CREATE FUNCTION memstore.search_memories(
 LANGUAGE plpgsql STABLE SECURITY DEFINER{SETTINGS}
 AS $$
 DECLARE
-    conditions text;
     chosen record;
-    question record;
     said record;
     near_ids varchar[];
     similarities double precision[];
-    wanted integer := match_count;
 BEGIN
-    PERFORM memstore.check_tenant(tenant);
-    PERFORM memstore.check_search(
-        query_text, query_embedding, match_count, vector_weight, text_weight, min_score, plan);
-    PERFORM memstore.check_filters(filters);
-    conditions := memstore.search_conditions(filters, of_user);
-    IF query_text IS NOT NULL AND query_embedding IS NOT NULL THEN
-        wanted := greatest(50, 5 * match_count);
-    END IF;
-    SELECT * INTO chosen FROM memstore.plan_search(
-        tenant, of_user, filters, conditions, query_embedding IS NOT NULL, wanted, plan);
-    IF query_text IS NOT NULL THEN
-        SELECT * INTO question FROM memstore.search_words(tenant, query_text, chosen.text_plan) AS w
-        WHERE w.lexemes IS NOT NULL;
-    END IF;
+    SELECT * INTO chosen FROM memstore.begin_search(
+        tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters, plan);
     IF query_embedding IS NOT NULL THEN
         SELECT array_agg(near.id), array_agg(near.similarity) INTO near_ids, similarities
         FROM memstore.nearest_memories(
-            chosen.plan, conditions, chosen.filtered, tenant, of_user, filters, query_embedding, wanted, chosen.half,
-            chosen.lists, chosen.steps
+            chosen.plan, chosen.conditions, chosen.filtered, tenant, of_user, filters, query_embedding, chosen.wanted,
+            chosen.half, chosen.lists, chosen.steps
         ) AS near;
     END IF;
 
-    IF question IS NULL THEN
+    IF chosen.lexemes IS NULL THEN
         RETURN QUERY
             SELECT near.id, s.score, near.similarity, NULL::double precision, 'vector'
             FROM unnest(near_ids, similarities) WITH ORDINALITY AS near (id, similarity, place) CROSS JOIN LATERAL (
@@ -74,8 +91,8 @@ BEGIN
         RETURN;
     END IF;
     SELECT * INTO said FROM memstore.memories_by_words(
-        chosen.text_plan, conditions, tenant, of_user, filters, query_embedding, question.lexemes, question.documents,
-        chosen.memories, vector_weight, text_weight, match_count);
+        chosen.text_plan, chosen.conditions, tenant, of_user, filters, query_embedding, chosen.lexemes,
+        chosen.documents, chosen.memories, vector_weight, text_weight, match_count);
     IF query_embedding IS NULL THEN
         RETURN QUERY
             SELECT s.id, s.coverage, NULL::double precision, s.coverage, 'text'
@@ -87,7 +104,7 @@ BEGIN
     RETURN QUERY
         WITH either AS (
             SELECT coalesce(near.id, s.id) AS id, near.similarity, s.coverage,
-                coalesce(near.place <= wanted, false) AS by_vector
+                coalesce(near.place <= chosen.wanted, false) AS by_vector
             FROM unnest(near_ids, similarities) WITH ORDINALITY AS near (id, similarity, place)
             FULL JOIN unnest(said.ids, said.coverages) AS s (id, coverage) ON s.id = near.id
         ), both_scores AS MATERIALIZED (
@@ -121,35 +138,22 @@ CREATE FUNCTION memstore.explain_memories(
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER{SETTINGS}
 AS $$
 DECLARE
-    conditions text;
     chosen record;
-    question record;
     line text;
     statement text;
     lines jsonb := '[]';
     live CONSTANT text := CASE WHEN (filters -> 'include_deleted')::boolean THEN ''
         ELSE ' AND m.deleted_at IS NULL' END;
-    wanted integer := CASE WHEN query_text IS NULL OR query_embedding IS NULL THEN match_count
-        ELSE greatest(50, 5 * match_count) END;
 BEGIN
-    PERFORM memstore.check_tenant(tenant);
-    PERFORM memstore.check_search(
-        query_text, query_embedding, match_count, vector_weight, text_weight, min_score, plan);
-    PERFORM memstore.check_filters(filters);
-    conditions := memstore.search_conditions(filters, of_user);
-    SELECT * INTO chosen FROM memstore.plan_search(
-        tenant, of_user, filters, conditions, query_embedding IS NOT NULL, wanted, plan);
-    IF query_text IS NOT NULL THEN
-        SELECT * INTO question FROM memstore.search_words(tenant, query_text, chosen.text_plan) AS w
-        WHERE w.lexemes IS NOT NULL;
-    END IF;
-    IF question IS NOT NULL THEN
+    SELECT * INTO chosen FROM memstore.begin_search(
+        tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters, plan);
+    IF chosen.lexemes IS NOT NULL THEN
         statement := memstore.words_statement(
-            chosen.text_plan, conditions, live, cardinality(question.lexemes));
-        FOR line IN EXECUTE 'EXPLAIN ' || statement
+            chosen.text_plan, chosen.conditions, live, cardinality(chosen.lexemes));
+        FOR line IN EXECUTE 'EXPLAIN (SUMMARY) ' || statement
             USING tenant, of_user, filters, query_embedding, match_count, ARRAY(
-                    SELECT memstore.word_query(ARRAY[l.lexeme], ' | ') FROM unnest(question.lexemes) AS l (lexeme)
-                ), question.documents, chosen.memories, memstore.word_query(question.lexemes, ' | '), vector_weight,
+                    SELECT memstore.word_query(ARRAY[l.lexeme], ' | ') FROM unnest(chosen.lexemes) AS l (lexeme)
+                ), chosen.documents, chosen.memories, memstore.word_query(chosen.lexemes, ' | '), vector_weight,
                 text_weight, match_count, 3000
         LOOP
             lines := lines || to_jsonb(line);
@@ -158,9 +162,9 @@ BEGIN
     IF query_embedding IS NOT NULL THEN
         PERFORM memstore.set_vector_plan(chosen.plan, chosen.filtered);
         statement := memstore.vector_statement(
-            chosen.plan, conditions, chosen.half, memstore.vector_width(query_embedding));
-        FOR line IN EXECUTE 'EXPLAIN ' || statement
-            USING tenant, of_user, filters, query_embedding, memstore.rows_to_fetch(wanted)
+            chosen.plan, chosen.conditions, chosen.half, memstore.vector_width(query_embedding));
+        FOR line IN EXECUTE 'EXPLAIN (SUMMARY) ' || statement
+            USING tenant, of_user, filters, query_embedding, memstore.rows_to_fetch(chosen.wanted)
         LOOP
             lines := lines || to_jsonb(line);
         END LOOP;
@@ -168,7 +172,7 @@ BEGIN
     RETURN jsonb_build_object(
         'plan', chosen.plan, 'reason', chosen.reason, 'scope_rows', round(chosen.scope_rows),
         'matching_rows', round(chosen.matching_rows), 'index', chosen.index_name,
-        'text_plan', CASE WHEN question IS NOT NULL THEN chosen.text_plan END, 'explain', lines
+        'text_plan', CASE WHEN chosen.lexemes IS NOT NULL THEN chosen.text_plan END, 'explain', lines
     );
 END
 $$
@@ -236,6 +240,7 @@ $$
 
 ARGUMENTS = "uuid, text, vector, integer, double precision, double precision, uuid, double precision, jsonb, text"
 FUNCTIONS = {
+    f"begin_search({ARGUMENTS})": (BEGIN_SEARCH, "checks what is asked, and says how it is to be searched for"),
     f"search_memories({ARGUMENTS})": (
         SEARCH_MEMORIES,
         "hybrid_search() for the tenant that is set, with the rights of its owner",

@@ -22,7 +22,7 @@ CASE = Case(
     answers=(
         ("SELECT memstore.cosine_similarity('[1,0,0,0]', '[2,0,0,0]')", [(1,)]),
         ("SELECT name FROM memstore.vector_index()", [(None,)]),
-        ("SELECT memstore.rows_to_fetch(10)", [(40,)]),
+        ("SELECT memstore.rows_to_fetch(10)", [(20,)]),
     ),
 )
 

@@ -14,6 +14,7 @@ CASE = Case(
     before=(*MEMORIES, insert("memory_nodes", id="near", content="a cup of tea", embedding="[1,2,3,4]")),
     after=(insert("memory_nodes", id="far", content="a cup of coffee", embedding="[4,3,2,1]"),),
     adds=(
+        "begin_search()",
         "explain_memories()",
         "explain_search()",
         "hybrid_search()",
@@ -27,6 +28,11 @@ CASE = Case(
         (f"SELECT id, score FROM memstore.hybrid_search('{INES}', NULL, '[2,4,6,8]', 1)", [("near", 1)]),
         (f"SELECT id FROM memstore.hybrid_search('{INES}', 'coffee')", [("far",)]),
         (f"SELECT memstore.explain_search('{INES}', 'coffee') ->> 'text_plan'", [("tenant",)]),
+        (
+            f"SELECT count(*) FROM jsonb_array_elements_text(memstore.explain_search('{INES}', 'coffee', '[4,3,2,1]')"
+            " -> 'explain') AS line WHERE line LIKE 'Planning Time: %'",
+            [(2,)],
+        ),
     ),
 )
 
