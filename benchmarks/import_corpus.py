@@ -33,7 +33,7 @@ from memstore.migrations import upgrade
 from memstore.store import NewUser, create_user
 from memstore.transfer import import_corpus
 from memstore.transfer.corpus import Corpus, open_corpus
-from memstore.transfer.node import COLUMNS as ALL_COLUMNS
+from memstore.transfer.decoding import COLUMNS as ALL_COLUMNS
 
 SAMPLE = Path(__file__).resolve().parents[1] / "examples" / "corpus" / "nodes.json"
 BATCH = 2_000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,55 @@ if TYPE_CHECKING:
 
 CreateDatabase = Callable[[int | None], URL]
 
+# What these test is done by Python: the command line, Alembic's files and environment, a host's revisions, runners that
+# are killed. One server is enough, the newest; `--majors 16` runs them on that one, and `make soak` on all.
+_HERE = Path(__file__).parent
+ON_ONE_MAJOR = tuple(
+    _HERE / name
+    for name in (
+        "cli",
+        "hosts",
+        "migrations/autogenerate",
+        "migrations/catalog",
+        "migrations/lint",
+        "migrations/sums",
+        "migrations/operations/test_progress.py",
+        "migrations/test_environment.py",
+        "migrations/test_faults.py",
+        "migrations/test_killed_runner.py",
+        "migrations/test_lock.py",
+        "store/indexes/test_killed_builds.py",
+        "transfer/test_killed_import.py",
+    )
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--majors", help="PostgreSQL majors to test on, such as 16; by default all that the wheel brings")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    asked = config.getoption("--majors")
+    majors = tuple(map(int, asked.split(","))) if asked else MAJORS
+    if not set(majors) <= set(MAJORS):
+        raise pytest.UsageError(f"--majors is {asked}, and the wheel brings {', '.join(map(str, MAJORS))}")
+    wanted = [item for item in items if _is_wanted(item, majors)]
+    config.hook.pytest_deselected(items=[item for item in items if not _is_wanted(item, majors)])
+    items[:] = wanted
+
+
+def _is_wanted(item: pytest.Item, majors: tuple[int, ...]) -> bool:
+    major = item.callspec.params.get("server") if hasattr(item, "callspec") else None
+    is_one_enough = item.get_closest_marker("soak") is None and any(map(item.path.is_relative_to, ON_ONE_MAJOR))
+    return major is None or major in (majors[:1] if is_one_enough else majors)
+
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the developer has set."""
-    for name in ("DATABASE_URL", "MEMSTORE_EMBEDDING_DIM", "MEMSTORE_LOCK_TIMEOUT_MS", "MEMSTORE_MIGRATION_WAIT_S"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name == "DATABASE_URL" or name.startswith("MEMSTORE_"):
+            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session", params=MAJORS, ids=lambda major: f"pg{major}")

@@ -72,7 +72,8 @@ DECLARE
     similarities double precision[];
 BEGIN
     SELECT * INTO chosen FROM memstore.begin_search(
-        tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters, plan);
+        tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters,
+        plan);
     IF query_embedding IS NOT NULL THEN
         SELECT array_agg(near.id), array_agg(near.similarity) INTO near_ids, similarities
         FROM memstore.nearest_memories(
@@ -146,7 +147,8 @@ DECLARE
         ELSE ' AND m.deleted_at IS NULL' END;
 BEGIN
     SELECT * INTO chosen FROM memstore.begin_search(
-        tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters, plan);
+        tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters,
+        plan);
     IF chosen.lexemes IS NOT NULL THEN
         statement := memstore.words_statement(
             chosen.text_plan, chosen.conditions, live, cardinality(chosen.lexemes));

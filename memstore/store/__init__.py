@@ -1,15 +1,8 @@
 """How applications read and write memory: identities, finding memories again, what becomes of them with time."""
 
 from .audit import log_access
-from .embeddings import (
-    EmbeddingHit,
-    HybridEmbeddingHit,
-    delete_embeddings,
-    hybrid_search_embeddings,
-    register_embedding_model,
-    similarity_search,
-    upsert_embedding,
-)
+from .embedding_search import EmbeddingHit, HybridEmbeddingHit, hybrid_search_embeddings, similarity_search
+from .embeddings import delete_embeddings, register_embedding_model, upsert_embedding
 from .filters import Filters
 from .identity import NewTenant, NewUser, as_sql, check_owner, create_tenant, create_user, tenant_of
 from .lifecycle import DECAY_PER_DAY, LIFETIME, decay_score, decay_score_of, expiry, is_live

@@ -16,7 +16,7 @@ from msgspec.json import decode as decode_json
 from ..errors import CorpusError, VectorError
 from ..npy import open_npy
 from ..store.files import is_stored
-from .node import COLUMNS, NodeProblem, decode, shown
+from .decoding import COLUMNS, NodeProblem, decode, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

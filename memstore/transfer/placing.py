@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import json
 
 from ..errors import CorpusError
-from .node import COLUMNS
+from .decoding import COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from ..database import explained, open_connection
 from ..errors import MemoryExistsError, MemstoreError
 from ..store import check_owner
-from .node import COLUMNS
+from .decoding import COLUMNS
 from .placing import Placing, check_users
 
 if TYPE_CHECKING:
@@ -216,7 +216,10 @@ async def open_writer(engine: AsyncEngine, tenant_id: UUID, user_id: UUID | None
             await check_owner(connection, tenant_id, user_id)
             dim = await connection.scalar(text("SELECT value::int FROM memstore.settings WHERE key = 'embedding_dim'"))
             schema = await connection.scalar(
-                text("SELECT extnamespace::regnamespace::text FROM pg_extension WHERE extname = 'vector'")
+                text(
+                    "SELECT nspname FROM pg_extension JOIN pg_namespace AS n ON n.oid = extnamespace "
+                    "WHERE extname = 'vector'"
+                )
             )
             await connection.commit()
             # Binary vectors need a codec that SQLAlchemy's own vectors, sent as text, do not expect on this connection:

@@ -29,7 +29,7 @@ from memstore.store.files.generations import Generations
 from memstore.store.files.lock import locked
 from memstore.store.files.words import Words
 from memstore.transfer.corpus import check_corpus, open_corpus
-from memstore.transfer.node import COLUMNS
+from memstore.transfer.decoding import COLUMNS
 from tests.store.files.corpora import TENANT, generations_of, memory, nodes_of, vectors_of
 from tests.transfer.corpora import NODES, VECTORS, digests, make_nodes, make_vectors, write_corpus
 
