@@ -27,7 +27,7 @@ setup: .venv/installed ## Make .venv with memstore, its extras and the tools of 
 demo: .venv/installed ## Migrate an embedded PostgreSQL, import the sample corpus, ask it three questions
 	$(BIN)/python examples/demo.py
 
-test: .venv/installed ## Run the tests, on every PostgreSQL that the wheel brings
+test: .venv/installed ## Run the tests, on the newest PostgreSQL, and what is about PostgreSQL on every one of the wheel
 	$(BIN)/pytest -m 'not soak' --numprocesses 2 $(PYTEST_FLAGS)
 
 test-lowest: .venv-lowest/installed ## Run the tests on the lowest versions of everything

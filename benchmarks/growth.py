@@ -37,6 +37,7 @@ from benchmarks.server import (
     tenant_id,
     texts_of,
 )
+from benchmarks.tenant_layouts import recall_of
 from benchmarks.vectors import clustered, nearest, questions
 from memstore.migrations import upgrade
 from memstore.store import PostgresStore, SearchPlan
@@ -140,11 +141,6 @@ async def hybrid_recall(
         result = await scope.search(vector=vector, limit=LIMIT, plan=SearchPlan.EXACT, **given)
         exactly.append([memory_place(hit.memory.id) for hit in result])
     return recall_of(exactly, found[: len(asked)])
-
-
-def recall_of(truth: list[list[int]], found: list[list[int]]) -> float:
-    """Return which share of what is right was found."""
-    return float(np.mean([len(set(is_) & set(was)) / len(is_) for is_, was in zip(truth, found, strict=True)]))
 
 
 def lines_of(measured: list[Measured]) -> list[Line]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 LIMIT = 10
 SHARES = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 EQUAL = (10, 100, 1_000, 10_000)
+SUBJECTS = 10
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def recall_of(truth: Sequence[Sequence[int]], found: Sequence[Sequence[int]]) ->
     return float(np.mean([len(set(is_) & set(was)) / len(is_) for is_, was in zip(truth, found, strict=True)]))
 
 
-def layouts(rows: int, names: Sequence[str]) -> dict[str, tuple[NDArray[Any], list[Point]]]:
+def layouts(vectors: NDArray[Any], names: Sequence[str]) -> dict[str, tuple[NDArray[Any], list[Point]]]:
     """Return by their names which tenant each row is of, and the points to ask about."""
+    rows = len(vectors)
     chance = np.random.default_rng(7)
     found: dict[str, tuple[NDArray[Any], list[Point]]] = {}
     shares = (*SHARES, 1 - sum(SHARES))
@@ -82,6 +84,10 @@ def layouts(rows: int, names: Sequence[str]) -> dict[str, tuple[NDArray[Any], li
         if count <= rows:
             point = Point(str(count), f"{count:,} tenants", tuple(range(count)))
             found[str(count)] = chance.permutation(np.arange(rows) % count), [point]
+    # Each tenant has what is nearest to one of some rows, and is asked about anything.
+    about = vectors[chance.choice(rows, SUBJECTS, replace=False)]
+    point = Point("subjects", f"{SUBJECTS} tenants by subject", tuple(range(SUBJECTS)))
+    found["subjects"] = np.argmax(vectors @ about.T, axis=1), [point]
     return {name: layout for name, layout in found.items() if name in names}
 
 

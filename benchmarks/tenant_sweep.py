@@ -1,11 +1,13 @@
 """Recall and speed of a search in one tenant, whatever the tenant's share of the rows is, and whoever searches.
 
-100,000 memories of 1,024 dimensions (benchmarks/vectors.py), tenants spread at random over them, which is the worst
-case for an index. Each question is a memory of anybody, moved a little; wanted are the ten nearest memories of the
-tenant, which numpy knows exactly. Layouts of tenants:
+100,000 memories of 1,024 dimensions (benchmarks/vectors.py), tenants spread at random over them but for the last
+layout. Each question is a memory of anybody, moved a little; wanted are the ten nearest memories of the tenant, which
+numpy knows exactly. Layouts of tenants:
 
 * shares: eight tenants of 0.01 % to 30 % and one of the rest, and in another run one that has all;
-* equal: 10, 100, 1,000 and 10,000 tenants of the same size.
+* equal: 10, 100, 1,000 and 10,000 tenants of the same size;
+* subjects: ten tenants, each with what is nearest to some row, so that whoever is asked about another subject has
+  nothing near the question.
 
 In turns with ours, twenty questions at a time, run searches through HNSW without any tenant, on the same index: it is
 the time that a search takes which need not filter. Once with the `ef_search` that it takes to find what is wanted here,
@@ -200,7 +202,7 @@ async def sweep(server: URL, folder: Path, options: argparse.Namespace) -> list[
     """Measure ours, then the peers."""
     vectors = clustered(options.rows, options.dim)
     asked = questions(vectors, options.questions)
-    chosen = layouts(options.rows, options.layouts.split(","))
+    chosen = layouts(vectors, options.layouts.split(","))
     data = Data(vectors, texts_of(options.rows), {name: of for name, (of, _) in chosen.items()})
     tasks = {name: [task_of(point, vectors, of, asked) for point in points] for name, (of, points) in chosen.items()}
     rows = []
@@ -243,7 +245,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=1_024)
     parser.add_argument("--questions", type=int, default=200, help="at each point")
     parser.add_argument("--ef-search", type=int, default=100, help="of the search without a tenant")
-    parser.add_argument("--layouts", default=",".join(("shares", "all", *map(str, EQUAL))))
+    parser.add_argument("--layouts", default=",".join(("shares", "all", *map(str, EQUAL), "subjects")))
     parser.add_argument("--peers", default=",".join(PEERS), help="empty for none")
     parser.add_argument("--shared-buffers", default="4GB", help="enough to hold it all")
     parser.add_argument("--plot", type=Path, help="an SVG to draw, such as docs/tenant_sweep.svg")

@@ -22,7 +22,7 @@ level = "reversible"
 # of the graph looks at, of which there are as many as it takes to meet enough that match (see walk_index); it costs
 # less in a small graph, of which more stays in the caches of the processor: 7 us among 4,000, 25 among 100,000. How
 # many rows the bits leave to be compared exactly grows as the root of the scope: 146 of 3,000, 243 of 10,000, 411 of
-# 30,000.
+# 30,000. The constants are a little above what was seen.
 CHOOSE_VECTOR_PLAN = """
 CREATE FUNCTION memstore.choose_vector_plan(
     scope_rows double precision, matching_rows double precision, table_rows double precision, wanted integer,

@@ -143,15 +143,15 @@ DECLARE
     line text;
     statement text;
     lines jsonb := '[]';
-    live CONSTANT text := CASE WHEN (filters -> 'include_deleted')::boolean THEN ''
-        ELSE ' AND m.deleted_at IS NULL' END;
 BEGIN
     SELECT * INTO chosen FROM memstore.begin_search(
         tenant, query_text, query_embedding, match_count, vector_weight, text_weight, of_user, min_score, filters,
         plan);
     IF chosen.lexemes IS NOT NULL THEN
         statement := memstore.words_statement(
-            chosen.text_plan, chosen.conditions, live, cardinality(chosen.lexemes));
+            chosen.text_plan, chosen.conditions,
+            CASE WHEN (filters -> 'include_deleted')::boolean THEN '' ELSE ' AND m.deleted_at IS NULL' END,
+            cardinality(chosen.lexemes));
         FOR line IN EXECUTE 'EXPLAIN (SUMMARY) ' || statement
             USING tenant, of_user, filters, query_embedding, match_count, ARRAY(
                     SELECT memstore.word_query(ARRAY[l.lexeme], ' | ') FROM unnest(chosen.lexemes) AS l (lexeme)

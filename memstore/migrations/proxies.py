@@ -69,9 +69,13 @@ class _NothingBut:
         self._names = names
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name in self._names:
+        if name.startswith("_") or name == "get_context" or name in self._names:
             return getattr(self._operations, name)
         return _Nothing()
+
+    def _install_proxy(self) -> None:  # by `kept_proxies`, after a run within this one
+        self._operations._install_proxy()
+        vars(op)["_proxy"] = self
 
 
 class _Nothing:

@@ -42,7 +42,7 @@ _THAT_COMMIT: tuple[type[MigrateOperation], ...] = (
     SafeUniqueConstraints,
 )
 # What commits, and what a revision asks.
-_KEPT = {"embedding_dim", "f", "get_context"} | {
+_KEPT = {"embedding_dim", "f"} | {
     name
     for group in _THAT_COMMIT
     for name, member in vars(group).items()

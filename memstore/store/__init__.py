@@ -1,7 +1,13 @@
 """How applications read and write memory: identities, finding memories again, what becomes of them with time."""
 
 from .audit import log_access
-from .embedding_search import EmbeddingHit, HybridEmbeddingHit, hybrid_search_embeddings, similarity_search
+from .embedding_search import (
+    EmbeddingHit,
+    HybridEmbeddingHit,
+    explain_similarity_search,
+    hybrid_search_embeddings,
+    similarity_search,
+)
 from .embeddings import delete_embeddings, register_embedding_model, upsert_embedding
 from .filters import Filters
 from .identity import NewTenant, NewUser, as_sql, check_owner, create_tenant, create_user, tenant_of
@@ -73,6 +79,7 @@ __all__ = [
     "decay_score_of",
     "delete_embeddings",
     "expiry",
+    "explain_similarity_search",
     "hybrid_search_embeddings",
     "is_live",
     "log_access",

@@ -14,8 +14,9 @@ from ..errors import SettingsError
 from ..scope import scope_of
 from .embeddings import execute_explained
 from .filters import NO_FILTERS
-from .results import FoundBy, SearchPlan, Weights
-from .validation import checked_question
+from .postgres.searching import explanation_of
+from .results import Explanation, FoundBy, SearchPlan, Weights
+from .validation import checked_limit, checked_question
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -40,6 +41,22 @@ _SEARCH = (
         bindparam("plan", type_=String()),
     )
     .columns(metadata=JSONB())
+)
+_EXPLAIN = (
+    text("""
+    SELECT memstore.explain_similarity_search(
+        tenant => :tenant, model => :model, match_count => :match_count, of_source_type => :source_type,
+        of_source_id => :source_id, plan => :plan) AS told
+""")
+    .bindparams(
+        bindparam("tenant", type_=Uuid()),
+        bindparam("model", type_=String()),
+        bindparam("match_count", type_=Integer()),
+        bindparam("source_type", type_=String()),
+        bindparam("source_id", type_=String()),
+        bindparam("plan", type_=String()),
+    )
+    .columns(told=JSONB())
 )
 _HYBRID_SEARCH = (
     text("""
@@ -141,6 +158,33 @@ async def similarity_search(
         "plan": question.plan,
     }
     return [EmbeddingHit(**row._mapping) for row in await execute_explained(session, _SEARCH, values)]
+
+
+async def explain_similarity_search(
+    session: AsyncSession,
+    model: str,
+    *,
+    limit: int = 10,
+    source_type: str | None = None,
+    source_id: str | None = None,
+    plan: SearchPlan = SearchPlan.AUTO,
+) -> Explanation:
+    """Return how `similarity_search` would go about it with these arguments, and why so; nothing is searched.
+
+    Raises:
+        EmbeddingModelError: there is no such model.
+        SettingsError: the limit is out of range.
+        TenantScopeError: the session is not of a tenant.
+    """
+    values = {
+        "tenant": scope_of(session)[0],
+        "model": model,
+        "match_count": checked_limit(limit),
+        "source_type": source_type,
+        "source_id": source_id,
+        "plan": SearchPlan(plan),
+    }
+    return explanation_of((await execute_explained(session, _EXPLAIN, values)).scalar_one())
 
 
 async def hybrid_search_embeddings(

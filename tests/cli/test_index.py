@@ -34,12 +34,12 @@ def test_an_index_from_build_to_drop(server: Server, filled: URL) -> None:
     psql(server, filled, "CREATE INDEX by_hand ON memstore.memory_nodes USING hnsw (embedding vector_l2_ops)")
     only = ("--table", "memory_nodes")
     assert done("index", "build", url=filled).splitlines() == [
-        "no index  memory_nodes: the largest tenant has 30 vectors (of 30 in all): below 10,000, comparing them is as "
-        "fast, and finds everything",
-        "no index  episodic_memories: the largest tenant has 0 vectors (of 0 in all): below 5,000, comparing them is "
-        "as fast, and finds everything",
+        "no index  memory_nodes: the largest tenant has 30 vectors (of 30 in all): below 10,000, a search without "
+        "an index takes milliseconds, and finds everything",
+        "no index  episodic_memories: the largest tenant has 0 vectors (of 0 in all): below 5,000, a search "
+        "without an index takes milliseconds, and finds everything",
         "no index  embeddings of it's a model:v1.5: the largest tenant has 30 vectors (of 30 in all): below 5,000, "
-        "comparing them is as fast, and finds everything",
+        "a search without an index takes milliseconds, and finds everything",
     ]
     (line,) = done("index", "build", *only, "--method", "hnsw", "--no-halfvec", url=filled).splitlines()
     assert line.startswith(f"built     {HNSW}, 0.0 MB, ")

@@ -72,7 +72,7 @@ async def test_a_step_further_on_comes_after_it(engine: AsyncEngine) -> None:
 
 @pytest.mark.parametrize("upward", [True, False])
 async def test_what_shares_the_transaction_of_the_stamp_is_not_taken_back(engine: AsyncEngine, upward: bool) -> None:
-    below, builds = "0025_embedding_similarity", "0026_hybrid_embeddings"
+    below, builds = "0026_embedding_similarity", "0027_hybrid_embeddings"
     await downgrade(engine, below if upward else builds)
     await interrupt(engine, upward=upward, below=below, builds=builds, table="embeddings")
     await (downgrade(engine, below) if upward else upgrade(engine, builds))

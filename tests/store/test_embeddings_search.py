@@ -20,6 +20,7 @@ from memstore.scope import tenant_session
 from memstore.store import (
     SearchPlan,
     Weights,
+    explain_similarity_search,
     hybrid_search_embeddings,
     similarity_search,
 )
@@ -307,6 +308,10 @@ async def test_auto_walks_the_index_for_a_large_tenant_and_reads_all_of_a_small_
             hybrid = await hybrid_search_embeddings(session, "large", vector=query, limit=20)
             assert len({hit.id for hit in hits} & {hit.id for hit in exact}) >= 19, rows
             assert [(hit.id, hit.score) for hit in hybrid] == [(hit.id, hit.similarity) for hit in hits], rows
+            told = await explain_similarity_search(session, "large", limit=20)
+            assert (told.plan, told.index) == ((SearchPlan.INDEX, index) if walked else (SearchPlan.EXACT, None)), rows
+            assert told.details["indexed_rows"] == 3100
+            assert told.scope_rows == pytest.approx(rows, rel=0.25)
             await flush_statistics(await session.connection())
         assert (await scans(filled, index) > before) is walked, rows
     for tenant, source_type in product((ACME, INITECH), (None, "mail")):
@@ -536,9 +541,13 @@ async def test_bad_questions_are_refused(filled: AsyncEngine) -> None:
         with pytest.raises(VectorError, match="makes vectors of 3 dimensions, this one has 2"):
             await hybrid_search_embeddings(session, "small", vector=[1, 2])
         await session.rollback()
-        with pytest.raises(EmbeddingModelError, match="no embedding model 'huge'"):
-            await hybrid_search_embeddings(session, "huge", text="cat")
-        await session.rollback()
+        for search in (
+            hybrid_search_embeddings(session, "huge", text="cat"),
+            explain_similarity_search(session, "huge"),
+        ):
+            with pytest.raises(EmbeddingModelError, match="no embedding model 'huge'"):
+                await search
+            await session.rollback()
 
 
 async def test_search_works_with_the_extension_off_the_search_path(filled: AsyncEngine) -> None:

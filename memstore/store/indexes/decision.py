@@ -12,16 +12,17 @@ from .targets import MAX_HALFVEC_DIMENSIONS, MAX_VECTOR_DIMENSIONS, IndexedTable
 if TYPE_CHECKING:
     from .targets import IndexTarget
 
-# Under so many rows in one tenant a search that compares all of them takes a few milliseconds; memory_nodes has
-# a covering index of bits besides, by which it is as fast with twice as many. See docs/indexes.md.
+# Under so many rows in one tenant a search without an index takes a few milliseconds; memory_nodes has a covering index
+# of bits besides, by which it does with twice as many. See docs/indexes.md.
 EXACT_BELOW = {
     IndexedTable.MEMORY_NODES: 10_000,
     IndexedTable.EPISODIC_MEMORIES: 5_000,
     IndexedTable.EMBEDDINGS: 5_000,
 }
 # A walk of the graph meets the vectors of all tenants: among `rows` it serves a tenant of `largest` better than
-# comparing that tenant's own when largest * largest > so much * rows, as hybrid_search and similarity_search reckon.
-WALKED = {IndexedTable.MEMORY_NODES: 600, IndexedTable.EPISODIC_MEMORIES: 100, IndexedTable.EMBEDDINGS: 100}
+# comparing that tenant's own when largest * largest > so much * rows, as hybrid_search and similarity_search reckon;
+# for memory_nodes that is so among 100,000, and grows with the rows (`_is_walked`).
+WALKED = {IndexedTable.MEMORY_NODES: 1_100, IndexedTable.EPISODIC_MEMORIES: 100, IndexedTable.EMBEDDINGS: 100}
 ENOUGH_AGREEMENT = 0.995
 STALE_GROWTH = 10  # times as many rows as when the lists were made
 STALE_LISTS = 4  # times as many lists, or a part of them, as suit the rows
@@ -134,7 +135,7 @@ def _too_wide(target: IndexTarget, method: IndexMethod) -> Choice:
 def _few(target: IndexTarget, volume: Volume) -> str | None:
     enough = EXACT_BELOW[target.table]
     about = "about " if volume.estimated else ""
-    if volume.largest >= enough and volume.largest**2 >= WALKED[target.table] * volume.rows:
+    if volume.largest >= enough and _is_walked(target, volume):
         return None
     if volume.largest >= enough:
         return (
@@ -143,8 +144,14 @@ def _few(target: IndexTarget, volume: Volume) -> str | None:
         )
     return (
         f"the largest tenant has {about}{volume.largest:,} vectors (of {volume.rows:,} in all): below {enough:,}, "
-        "comparing them is as fast, and finds everything"
+        "a search without an index takes milliseconds, and finds everything"
     )
+
+
+def _is_walked(target: IndexTarget, volume: Volume) -> bool:
+    # Each step in a larger graph takes longer, by what memstore.choose_vector_plan was measured with.
+    times = (volume.rows / 100_000) ** 0.4 if target.table is IndexedTable.MEMORY_NODES else 1
+    return volume.largest**2 >= WALKED[target.table] * times * volume.rows
 
 
 def _precision(target: IndexTarget, agreement: float | None, halfvec: bool | None) -> tuple[bool, str]:

@@ -52,9 +52,9 @@ CASES = {
     "embeddings have no bits": Case(HALF_GRAPH, "hnsw", table=EMBEDDINGS, rows=5_000, largest=5_000),
     "few embeddings": Case(None, "below 5,000", table=EMBEDDINGS, rows=4_999, largest=4_999),
     "too small a share": Case(
-        None, "a walk of the index would pass 41 for each of its own", rows=1_000_000, largest=24_494
+        None, "a walk of the index would pass 19 for each of its own", rows=1_000_000, largest=52_560
     ),
-    "just enough of a share": Case(HALF_GRAPH, "hnsw", rows=1_000_000, largest=24_495, memory=4_096 * MB),
+    "just enough of a share": Case(HALF_GRAPH, "hnsw", rows=1_000_000, largest=52_570, memory=4_096 * MB),
     "too small a share of embeddings": Case(None, "100 for each", table=EMBEDDINGS, rows=1_000_000, largest=9_999),
     "just enough of embeddings": Case(
         HALF_GRAPH, "hnsw", table=EMBEDDINGS, rows=1_000_000, largest=10_000, memory=4_096 * MB

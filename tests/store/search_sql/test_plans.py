@@ -159,7 +159,9 @@ async def test_a_walk_that_is_cut_short_is_made_up_for(many: AsyncEngine) -> Non
     await build(many, "ix_memory_nodes_embedding_hnsw")
     async with many.begin() as connection:
         walk = await connection.scalar(text("SELECT pg_get_functiondef('memstore.walk_index'::regproc)"))
-        short = re.sub(r"greatest\(200, 4 \* fetched\)", "10", re.sub(r"greatest\(20000", "least(1", str(walk)))
+        narrow, in_one = re.subn(r"greatest\(128, 1\.3 \* steps\)", "10", str(walk))
+        short, in_both = re.subn(r"greatest\(20000", "least(1", narrow)
+        assert in_one == in_both == 1
         await connection.exec_driver_sql(short)
     try:
         exact = await search(many, query_embedding=NORTH, plan="exact", match_count=1000)

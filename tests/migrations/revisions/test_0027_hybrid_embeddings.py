@@ -27,7 +27,7 @@ def found(function: str, columns: str = "source_id") -> str:
 
 
 CASE = Case(
-    revision="0026_hybrid_embeddings",
+    revision="0027_hybrid_embeddings",
     before=(*PEOPLE, insert("embedding_models", name="m", dimensions=2), embedding("north", "[0,1]", "a black cat")),
     after=(embedding("east", "[1,0]", "a white dog"), embedding("south", "[0,-3]", "a black dog")),
     adds=(

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0027_memories_by_time"
-down_revision = "0026_hybrid_embeddings"
+revision = "0028_memories_by_time"
+down_revision = "0027_hybrid_embeddings"
 branch_labels = None
 depends_on = None
 level = "reversible"

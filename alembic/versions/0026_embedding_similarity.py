@@ -4,93 +4,21 @@ Serves: similarity_search, which compared all embeddings of a tenant by a model;
 Cost: functions.
 Before, 28,000 of 50,000 embeddings of 1,024 dimensions: 193 ms. After, with an HNSW index: 4 ms, recall@10 0.99; with
 12,500 of them 109 ms and 7 ms (recall 1.00), with 5,000 38 ms and 12 ms (1.00). Smaller tenants stay exact.
-Refused: the planner's own choice (it does not know that an index returns too little); the bits of memory_nodes
-(embeddings have as many widths as there are models).
+Refused: the bits of memory_nodes (embeddings have as many widths as there are models).
 
-An index of a model is found by its name, ix_embeddings_METHOD[_halfvec]_HASH, where HASH is the first twelve digits of
-the sha256 of the model's name; PostgreSQL takes a partial index of expressions only where the very same constants are
-in the query, so that this one is put together as text.
+PostgreSQL takes a partial index of expressions only where the very same constants are in the query, so that the query
+is put together as text.
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0025_embedding_similarity"
-down_revision = "0024_rebuild_vector_indexes"
+revision = "0026_embedding_similarity"
+down_revision = "0025_embedding_plans"
 branch_labels = None
 depends_on = None
 level = "reversible"
-
-EMBEDDING_INDEX = """
-CREATE FUNCTION memstore.embedding_index(
-    model text, OUT name text, OUT method text, OUT type text, OUT indexed_rows bigint, OUT lists integer
-)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT c.relname::text, wanted.method, wanted.type, greatest(c.reltuples, 0)::bigint,
-           coalesce((SELECT option_value::integer FROM pg_options_to_table(c.reloptions)
-                     WHERE option_name = 'lists'), 100)
-    FROM (VALUES (1, 'hnsw', 'vector', ''), (2, 'hnsw', 'halfvec', '_halfvec'),
-                 (3, 'ivfflat', 'vector', ''), (4, 'ivfflat', 'halfvec', '_halfvec')
-         ) AS wanted (place, method, type, suffix)
-    JOIN pg_class AS c ON c.oid = to_regclass(
-        'memstore.ix_embeddings_' || wanted.method || wanted.suffix || '_'
-        || left(encode(sha256(convert_to(embedding_index.model, 'UTF8')), 'hex'), 12))
-    JOIN pg_index AS i ON i.indexrelid = c.oid
-    WHERE i.indisvalid AND i.indrelid = 'memstore.embeddings'::regclass
-    ORDER BY wanted.place LIMIT 1;
-END
-"""
-
-# The statistics of a table with row level security are shown to those alone whom it does not confine.
-EMBEDDING_ROWS = """
-CREATE FUNCTION memstore.embedding_rows(tenant uuid, model text, of_source_type text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    share double precision := 1;
-    asked record;
-    known record;
-BEGIN
-    IF tenant IS DISTINCT FROM memstore.current_tenant() THEN
-        RETURN 0;
-    END IF;
-    FOR asked IN SELECT * FROM (VALUES ('tenant_id', tenant::text), ('model', model), ('source_type', of_source_type))
-                              AS v (name, value)
-                 WHERE v.value IS NOT NULL
-    LOOP
-        SELECT array_position(s.most_common_vals::text::text[], asked.value) AS place, s.most_common_freqs AS shares,
-               CASE WHEN s.n_distinct > 0 THEN s.n_distinct ELSE 1000 END AS distinct_values
-        INTO known
-        FROM pg_stats AS s
-        WHERE s.schemaname = 'memstore' AND s.tablename = 'embeddings' AND s.attname = asked.name;
-        share := share * CASE WHEN known IS NULL THEN 0
-                              WHEN known.place IS NOT NULL THEN known.shares[known.place]
-                              ELSE (1 - coalesce((SELECT sum(f) FROM unnest(known.shares) AS f), 0))
-                                   / greatest(known.distinct_values - coalesce(cardinality(known.shares), 0), 1) END;
-    END LOOP;
-    RETURN share * greatest((SELECT reltuples FROM pg_class WHERE oid = 'memstore.embeddings'::regclass), 0);
-END
-$$
-"""
-
-# An exact comparison reads a row in 6 us (1,024 dimensions, 8 KiB), a walk of the graph meets one in 15 us, other
-# tenants' too, and starts with 1 ms: what is compared here is in units of an exact row.
-EMBEDDING_SEARCH_PLAN = """
-CREATE FUNCTION memstore.embedding_search_plan(plan text, scope_rows bigint, indexed_rows bigint, candidates integer)
-RETURNS text
-LANGUAGE sql IMMUTABLE
-BEGIN ATOMIC
-    SELECT CASE
-        WHEN plan IN ('exact', 'bits') OR indexed_rows IS NULL OR candidates IS NULL THEN 'exact'
-        WHEN plan = 'index' THEN 'index'
-        WHEN scope_rows < 1000 THEN 'exact'
-        WHEN 200 + 2.5 * candidates / least(1, scope_rows::double precision / greatest(indexed_rows, 1)) < scope_rows
-            THEN 'index'
-        ELSE 'exact' END;
-END
-"""
 
 EXACT_EMBEDDINGS = """
 CREATE FUNCTION memstore.exact_embeddings(
@@ -160,27 +88,19 @@ LANGUAGE plpgsql STABLE
 AS $$
 #variable_conflict use_column
 DECLARE
-    candidates integer := CASE WHEN wanted <= 100000 THEN wanted + greatest(30, wanted / 2) END;
-    indexed bigint;
-    scope bigint;
+    chosen record;
     ids uuid[];
     similarities double precision[];
 BEGIN
-    IF (plan IN ('auto', 'exact', 'bits', 'index')) IS NOT TRUE THEN
-        RAISE EXCEPTION 'there is no plan %', quote_nullable(plan)
-            USING ERRCODE = 'invalid_parameter_value', HINT = 'Name one of: auto, exact, bits, index.';
-    END IF;
-    IF of_source_id IS NULL AND plan IN ('auto', 'index') THEN
-        indexed := (SELECT i.indexed_rows FROM memstore.embedding_index(nearest_embeddings.model) AS i);
-        scope := CASE WHEN indexed IS NULL THEN 0 ELSE memstore.embedding_rows(
-            tenant, nearest_embeddings.model, of_source_type) END;
-    END IF;
-    IF memstore.embedding_search_plan(plan, scope, indexed, candidates) = 'index' THEN
+    SELECT * INTO chosen FROM memstore.plan_embedding_search(
+        tenant, nearest_embeddings.model, wanted, of_source_type, of_source_id, nearest_embeddings.plan, false);
+    IF chosen.plan = 'index' THEN
         SELECT array_agg(w.id), array_agg(w.similarity) INTO ids, similarities
-        FROM memstore.walk_embedding_index(tenant, nearest_embeddings.model, query, candidates,
-                                           scope::double precision / greatest(indexed, 1), of_source_type) AS w
+        FROM memstore.walk_embedding_index(
+            tenant, nearest_embeddings.model, query, chosen.candidates,
+            chosen.scope_rows::double precision / greatest(chosen.indexed_rows, 1), of_source_type) AS w
         WHERE w.similarity BETWEEN -1 AND 1;
-        IF cardinality(ids) >= candidates THEN
+        IF cardinality(ids) >= chosen.candidates THEN
             RETURN QUERY SELECT n.id, n.similarity FROM unnest(ids, similarities) AS n (id, similarity)
                          ORDER BY n.similarity DESC, n.id LIMIT wanted;
             RETURN;
@@ -225,6 +145,44 @@ END
 $$
 """
 
+EXPLAIN_SIMILARITY_SEARCH = """
+CREATE FUNCTION memstore.explain_similarity_search(
+    tenant uuid, model text, match_count integer DEFAULT 10, of_source_type text DEFAULT NULL,
+    of_source_id text DEFAULT NULL, plan text DEFAULT 'auto'
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+    before text := current_setting('memstore.tenant_id', true);
+    chosen record;
+BEGIN
+    PERFORM memstore.check_embedding_width(explain_similarity_search.model, (
+        SELECT m.dimensions FROM memstore.embedding_models AS m WHERE m.name = explain_similarity_search.model));
+    IF NOT row_security_active('memstore.embeddings') THEN
+        PERFORM set_config('memstore.tenant_id', coalesce(tenant::text, ''), true);
+    ELSIF tenant IS NULL OR tenant IS DISTINCT FROM memstore.current_tenant() THEN
+        RETURN NULL;
+    END IF;
+    SELECT * INTO chosen FROM memstore.plan_embedding_search(
+        tenant, explain_similarity_search.model, match_count, of_source_type, of_source_id,
+        explain_similarity_search.plan, true);
+    PERFORM set_config('memstore.tenant_id', coalesce(before, ''), true);
+    RETURN jsonb_build_object(
+        'plan', chosen.plan, 'scope_rows', chosen.scope_rows, 'matching_rows', chosen.scope_rows,
+        'index', CASE WHEN chosen.plan = 'index' THEN chosen.index_name END, 'indexed_rows', chosen.indexed_rows,
+        'reason', CASE
+            WHEN explain_similarity_search.plan IN ('exact', 'bits') THEN 'asked for'
+            WHEN of_source_id IS NOT NULL THEN 'the embeddings of one source are compared one by one'
+            WHEN chosen.index_name IS NULL THEN 'the model has no vector index'
+            WHEN explain_similarity_search.plan = 'index' THEN 'asked for'
+            WHEN chosen.plan = 'index' THEN 'a walk of the index is thought to take less than comparing all'
+            ELSE 'comparing all is thought to take less than a walk of the index, which has those of other tenants'
+        END
+    );
+END
+$$
+"""
+
 SIMILARITY_SEARCH_BEFORE = """
 CREATE FUNCTION memstore.similarity_search(
     tenant uuid, model text, query vector, threshold double precision DEFAULT -1, match_count integer DEFAULT 10,
@@ -249,16 +207,6 @@ END
 
 NEAREST = "uuid, text, vector, integer, text, text"
 FUNCTIONS = {
-    "embedding_index(text)": (EMBEDDING_INDEX, "the valid vector index of a model that a search takes"),
-    "embedding_rows(uuid, text, text)": (
-        EMBEDDING_ROWS,
-        "how many embeddings by a model the tenant that is set has, of a source type, as the statistics of the table "
-        "know it",
-    ),
-    "embedding_search_plan(text, bigint, bigint, integer)": (
-        EMBEDDING_SEARCH_PLAN,
-        "exact or index: what a search for so many candidates among scope_rows of the indexed_rows of a model does",
-    ),
     f"exact_embeddings({NEAREST})": (EXACT_EMBEDDINGS, "the nearest embeddings, all of them compared"),
     "walk_embedding_index(uuid, text, vector, integer, double precision, text)": (
         WALK_EMBEDDING_INDEX,
@@ -268,6 +216,10 @@ FUNCTIONS = {
     f"nearest_embeddings({NEAREST}, text)": (
         NEAREST_EMBEDDINGS,
         "the nearest embeddings of a tenant, by the plan auto, exact or index; never fewer than there are",
+    ),
+    "explain_similarity_search(uuid, text, integer, text, text, text)": (
+        EXPLAIN_SIMILARITY_SEARCH,
+        "how similarity_search() would go about it, and why so; nothing is searched",
     ),
 }
 SIMILARITY = "similarity_search(uuid, text, vector, double precision, integer, text, text{more})"
@@ -282,31 +234,11 @@ COMMENT = (
     "exact (all are compared) or index (that of the model is walked, where there is one)"
 )
 
-# Whoever may read embeddings may search them, also after an upgrade; nobody else may use the rights of the owner.
-GRANT_DEFINER = """
-DO $$
-DECLARE
-    reader text;
-BEGIN
-    REVOKE EXECUTE ON FUNCTION memstore.{function} FROM PUBLIC;
-    FOR reader IN
-        SELECT DISTINCT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END
-        FROM pg_class CROSS JOIN LATERAL aclexplode(relacl)
-        WHERE pg_class.oid = 'memstore.embeddings'::regclass AND privilege_type = 'SELECT' AND grantee <> relowner
-    LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION memstore.{function} TO %s', reader);
-    END LOOP;
-END
-$$
-"""
-
 
 def upgrade() -> None:
     for function, (definition, comment) in FUNCTIONS.items():
         op.execute(definition)
         op.execute(f"COMMENT ON FUNCTION memstore.{function} IS '{comment}'")
-        if "SECURITY DEFINER" in definition:
-            op.execute(GRANT_DEFINER.format(function=function))
     op.replace_function(SIMILARITY_SEARCH, before=SIMILARITY_SEARCH_BEFORE)
     op.execute(f"COMMENT ON FUNCTION memstore.{SIMILARITY.format(more=', text')} IS '{COMMENT}'")
 

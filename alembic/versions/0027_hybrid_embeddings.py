@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0026_hybrid_embeddings"
-down_revision = "0025_embedding_similarity"
+revision = "0027_hybrid_embeddings"
+down_revision = "0026_embedding_similarity"
 branch_labels = None
 depends_on = None
 level = "reversible"

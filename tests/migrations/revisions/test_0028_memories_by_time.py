@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.migrations.revisions.case import MEMORIES, Case, insert, walk
 
 CASE = Case(
-    revision="0027_memories_by_time",
+    revision="0028_memories_by_time",
     before=MEMORIES,
     after=(insert("memory_nodes", id="after", content="x"),),
     adds=(),

@@ -7,42 +7,21 @@ from memstore.migrations import upgrade
 from tests.migrations.revisions.case import EMBEDDING_DIM, INES, PEOPLE, Case, insert, walk
 from tests.tenants import new_role
 
-HASH = "\\x" + "ab" * 32
-
-
-def embedding(source: str, vector: str, content: str) -> str:
-    return insert(
-        "embeddings",
-        source_type="note",
-        source_id=source,
-        model="m",
-        embedding=vector,
-        content=content,
-        content_hash=HASH,
-    )
-
-
-def found(function: str, columns: str = "source_id") -> str:
-    return f"SELECT {columns} FROM memstore.{function}"
-
-
+PLAN = f"SELECT plan, candidates, index_name FROM memstore.plan_embedding_search('{INES}', 'm', 10, NULL, NULL"
 CASE = Case(
-    revision="0025_embedding_similarity",
-    before=(*PEOPLE, insert("embedding_models", name="m", dimensions=2), embedding("north", "[0,1]", "a black cat")),
-    after=(embedding("east", "[1,0]", "a white dog"), embedding("south", "[0,-3]", "a black dog")),
+    revision="0025_embedding_plans",
+    before=(*PEOPLE, insert("embedding_models", name="m", dimensions=2)),
+    after=(),
     adds=(
         "embedding_index()",
         "embedding_rows()",
         "embedding_search_plan()",
-        "exact_embeddings()",
-        "nearest_embeddings()",
-        "walk_embedding_index()",
+        "plan_embedding_search()",
     ),
     answers=(
-        (
-            found(f"similarity_search('{INES}', 'm', '[0,5]', plan => 'exact')", "source_id, similarity"),
-            [("north", 1), ("east", 0), ("south", -1)],
-        ),
+        ("SELECT name FROM memstore.embedding_index('m')", [(None,)]),
+        ("SELECT memstore.embedding_search_plan('auto', 100000, 100000, 40)", [("index",)]),
+        (f"{PLAN}, 'auto', false)", [("exact", 40, None)]),
     ),
 )
 
