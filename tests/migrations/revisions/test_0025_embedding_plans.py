@@ -11,7 +11,7 @@ PLAN = f"SELECT plan, candidates, index_name FROM memstore.plan_embedding_search
 CASE = Case(
     revision="0025_embedding_plans",
     before=(*PEOPLE, insert("embedding_models", name="m", dimensions=2)),
-    after=(),
+    after=(insert("embedding_models", name="wide", dimensions=3),),
     adds=(
         "embedding_index()",
         "embedding_rows()",
