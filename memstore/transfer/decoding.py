@@ -12,7 +12,7 @@ from msgspec.json import Decoder, encode
 from msgspec.json import decode as decode_json
 
 from ..models.vocabulary import MemoryType, NeuroType
-from ..store.files import exchange_id, is_stored
+from ..store.files import FOREIGN_KEYS, exchange_id, is_stored
 from .node import VOCABULARIES, Node, StoredNode
 
 _STORED = b'"has_embedding":'
@@ -26,29 +26,9 @@ class NodeProblem(Exception):  # noqa: N818 -- one of many, collected into a Cor
     message: str
 
 
+_ELSEWHERE = ("user_id", "tenant_id")  # whose user, and which tenant, the importer is told
 COLUMNS = (
-    "id",
-    "conversation_id",
-    "sequence_index",
-    "human_content",
-    "assistant_content",
-    "source",
-    "created_at",
-    "intent_type",
-    "complexity",
-    "technical_depth",
-    "emotional_valence",
-    "urgency",
-    "conversation_mode",
-    "action_required",
-    "has_code",
-    "has_error",
-    "tags",
-    "cluster_id",
-    "cluster_label",
-    "cluster_confidence",
-    "access_count",
-    "last_accessed",
+    *(key for key in FOREIGN_KEYS if key not in _ELSEWHERE),
     "metadata",
     "user_id",
     "agent_id",

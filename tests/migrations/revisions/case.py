@@ -177,3 +177,24 @@ def since(earlier: Contents, now: Contents) -> Contents:
         )
         for name, table in earlier.items()
     }
+
+
+_HASH = "\\x" + "ab" * 32
+
+
+def embedding(source: str, vector: str, content: str) -> str:
+    """Return an INSERT of an embedding by the model m."""
+    return insert(
+        "embeddings",
+        source_type="note",
+        source_id=source,
+        model="m",
+        embedding=vector,
+        content=content,
+        content_hash=_HASH,
+    )
+
+
+def found(function: str, columns: str = "source_id") -> str:
+    """Return a query of what a function of the schema finds."""
+    return f"SELECT {columns} FROM memstore.{function}"

@@ -2,26 +2,7 @@ from __future__ import annotations
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.migrations.revisions.case import INES, PEOPLE, Case, insert, walk
-
-HASH = "\\x" + "ab" * 32
-
-
-def embedding(source: str, vector: str, content: str) -> str:
-    return insert(
-        "embeddings",
-        source_type="note",
-        source_id=source,
-        model="m",
-        embedding=vector,
-        content=content,
-        content_hash=HASH,
-    )
-
-
-def found(function: str, columns: str = "source_id") -> str:
-    return f"SELECT {columns} FROM memstore.{function}"
-
+from tests.migrations.revisions.case import INES, PEOPLE, Case, embedding, found, insert, walk
 
 CASE = Case(
     revision="0026_embedding_similarity",

@@ -4,27 +4,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from memstore.migrations import upgrade
-from tests.migrations.revisions.case import EMBEDDING_DIM, INES, PEOPLE, Case, insert, walk
+from tests.migrations.revisions.case import EMBEDDING_DIM, INES, PEOPLE, Case, embedding, found, insert, walk
 from tests.tenants import new_role
-
-HASH = "\\x" + "ab" * 32
-
-
-def embedding(source: str, vector: str, content: str) -> str:
-    return insert(
-        "embeddings",
-        source_type="note",
-        source_id=source,
-        model="m",
-        embedding=vector,
-        content=content,
-        content_hash=HASH,
-    )
-
-
-def found(function: str, columns: str = "source_id") -> str:
-    return f"SELECT {columns} FROM memstore.{function}"
-
 
 CASE = Case(
     revision="0027_hybrid_embeddings",
