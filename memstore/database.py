@@ -163,6 +163,8 @@ def explain(error: BaseException, url: URL) -> MemstoreError | None:
             return SettingsError(f"{where}: {what}. Remove it from the database URL")
         case asyncpg.InternalClientError():  # what asyncpg makes of a server that goes away during a COPY
             return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
+        case asyncpg.InterfaceError() if "in progress" in what and isinstance(cause.__context__, _DRIVERS_OWN):
+            return explain(cause.__context__, url)  # the rollback of what failed failed too: the first says why
         case asyncpg.InterfaceError() if "closed" in what:
             return ServerUnreachableError(f"the connection to {where} was lost: {what}. Run it again, or check its log")
         case asyncpg.InterfaceError() if isinstance(cause, ValueError):  # asyncpg's ClientConfigurationError

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.engine import make_url
 
 from memstore import errors
-from memstore.database import connecting, create_engine, open_connection
+from memstore.database import connecting, create_engine, explain, open_connection
 from tests.passwords import password_asked
 from tests.support import Server, raw_dsn
 
@@ -100,6 +102,18 @@ async def test_a_server_that_says_nothing_is_given_up_on() -> None:
 async def test_a_database_that_is_missing(url: URL) -> None:
     with pytest.raises(errors.DatabaseMissingError, match=r'"not_here" does not exist. Run: createdb not_here'):
         await answer(url.set(database="not_here"))
+
+
+def test_a_rollback_that_fails_too_does_not_hide_that_the_server_is_lost() -> None:
+    """The errors are asyncpg's, word for word, when a server goes away at one moment of a COPY."""
+    url = make_url("postgresql://db.example/memory")
+    rollback = asyncpg.InterfaceError("cannot perform operation: another operation is in progress")
+    assert explain(rollback, url) is None  # two things at once on one connection: a defect of ours
+    lost = asyncpg.InternalClientError("cannot switch to state 21; another operation (2) is in progress")
+    rollback.__context__ = lost
+    explanation = explain(rollback, url)
+    assert isinstance(explanation, errors.ServerUnreachableError)
+    assert "the connection to postgresql://db.example/memory was lost" in str(explanation)
 
 
 async def test_parameters_of_libpq_work(url: URL) -> None:
