@@ -232,3 +232,37 @@ class CorpusError(MemstoreError):
         if more > 0:
             lines.append(f"  and {more} more")
         super().__init__("\n".join(lines))
+
+
+class MilvusUnreachableError(MemstoreError):
+    """No Milvus answers at the address, the folder of a Milvus Lite is in use, or a call took too long."""
+
+    code = "milvus_unreachable"
+
+
+class MilvusRefusedError(MemstoreError):
+    """Milvus refused a call; `milvus_code` is its own number or name for why, None where it gave none."""
+
+    code = "milvus_refused"
+
+    def __init__(self, message: str, *, milvus_code: int | str | None = None) -> None:
+        super().__init__(message)
+        self.milvus_code = milvus_code
+
+
+class MilvusStateError(MemstoreError):
+    """A collection is missing, half built, somebody else's, or not what PostgreSQL's ledger says of it."""
+
+    code = "milvus_state"
+
+
+class MirrorError(MemstoreError):
+    """The mirror cannot be followed: it is not enabled, or somebody else is at it for too long."""
+
+    code = "mirror"
+
+
+class BackupError(MemstoreError):
+    """A backup cannot be written, or is damaged; a damaged one is refused before anything changes."""
+
+    code = "backup"
