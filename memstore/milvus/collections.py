@@ -164,7 +164,9 @@ async def describe(milvus: Milvus, name: str) -> FoundCollection:
             of = client.describe_index(name, index, timeout=milvus.timeout)
             indexes[of["field_name"]] = of["index_type"]
             if of["field_name"] in vectors:
-                metric, build = of.get("metric_type"), {str(key): str(value) for key, value in of.items()}
+                # A server lists the parameters beside the rest, Milvus Lite has them in one of their own.
+                metric, given = of.get("metric_type"), {**of, **(of.get("params") or {})}
+                build = {str(key): str(value) for key, value in given.items()}
         return FoundCollection(
             name=told["collection_name"],
             fields=tuple(_found(each) for each in told["fields"]),

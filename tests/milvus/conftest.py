@@ -1,14 +1,21 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from milvus_lite.server_manager import server_manager_instance
 from pymilvus import MilvusClient
 
+import memstore.milvus as mirror
+from memstore.database import create_engine
+from memstore.milvus import MilvusSettings
+from memstore.store import PostgresStore
+from tests.conftest import CreateDatabase
 from tests.milvus.servers import Milvus, MilvusServer
 from tests.milvus.wheel import real_milvus_missing
+from tests.milvus.worlds import DIM, World
 
 # One of the workers of xdist runs all tests on the real server, and is the only one to start it.
 on_real_milvus = pytest.mark.xdist_group("real-milvus")
@@ -57,6 +64,25 @@ def milvus(request: pytest.FixtureRequest) -> Milvus:
     """Each engine in turn, empty."""
     milvus: Milvus = request.getfixturevalue(f"{request.param}_milvus")
     return milvus
+
+
+@pytest_asyncio.fixture
+async def connection(milvus: Milvus) -> AsyncIterator[mirror.Milvus]:
+    """Memstore's own connection to each engine in turn."""
+    async with await mirror.open_milvus(MilvusSettings(uri=milvus.uri)) as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture
+async def world(create_database: CreateDatabase, milvus: Milvus) -> AsyncIterator[World]:
+    """A new PostgreSQL beside each engine in turn."""
+    url, settings = create_database(DIM), MilvusSettings(uri=milvus.uri)
+    engine = create_engine(url)
+    async with PostgresStore(url) as store, await mirror.open_milvus(settings) as connection:
+        world = World(url, engine, settings, connection, store)
+        await world.settle()
+        yield world
+    await engine.dispose()
 
 
 def _empty(uri: str) -> None:
