@@ -43,14 +43,18 @@ class MilvusServer:
         self._orders, theirs = socket.socketpair()
         with theirs, self.log.open("ab") as log:
             self.gate = subprocess.Popen(
-                [sys.executable, "-m", "tests.milvus.gate", self.folder],
+                [sys.executable, "-m", "tests.milvus.gate", str(self.folder)],
                 cwd=ROOT,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for pytest, which then closes this
             )
-        self.uri = f"http://127.0.0.1:{self._answer(SECONDS_TO_START)}"
+        try:
+            self.uri = f"http://127.0.0.1:{self._answer(SECONDS_TO_START)}"
+        except MilvusServerError:
+            self.close()
+            raise
 
     @property
     def log(self) -> Path:
@@ -81,18 +85,20 @@ class MilvusServer:
         self._orders.close()
         try:
             self.gate.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self.gate.kill()  # and Milvus dies with it
+        finally:
+            self.gate.kill()  # where it did not end: Milvus dies with it
             self.gate.wait()
-            shutil.rmtree(self.folder)
-            raise
+            shutil.rmtree(self.folder, ignore_errors=True)  # what the gate leaves when it did not end well
 
     def _end(self, number: signal.Signals) -> None:
         self._ask(f"end {number:d}", SECONDS_TO_END)
         self.pid = None
 
     def _ask(self, order: str, seconds: float) -> str:
-        self._orders.sendall(f"{order}\n".encode())
+        try:
+            self._orders.sendall(f"{order}\n".encode())
+        except ConnectionError as error:
+            raise self._error("the gate to Milvus has ended") from error
         return self._answer(seconds)
 
     def _answer(self, seconds: float) -> str:
