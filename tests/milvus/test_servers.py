@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from tests.milvus.conftest import on_real_milvus
 from tests.milvus.gate import HEALTH_PORT, PORT
 from tests.milvus.servers import Milvus, MilvusServer, MilvusServerError, wait_until_loaded
 from tests.support import ROOT, run_python
@@ -73,7 +72,6 @@ def test_each_test_begins_empty(milvus: Milvus) -> None:
     client.close()
 
 
-@on_real_milvus
 def test_nobody_else_can_reach_the_real_server(milvus_server: MilvusServer) -> None:
     network = Path(f"/proc/{milvus_server.pid}/net")
     assert [line.split(":")[0].strip() for line in (network / "dev").read_text().splitlines()[2:]] == ["lo"]
@@ -84,7 +82,6 @@ def test_nobody_else_can_reach_the_real_server(milvus_server: MilvusServer) -> N
             socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-@on_real_milvus
 def test_the_real_server_has_its_rows_and_its_address_after_it_was_killed(real_milvus: Milvus) -> None:
     server = real_milvus.server
     assert server is not None
@@ -103,7 +100,6 @@ def test_the_real_server_has_its_rows_and_its_address_after_it_was_killed(real_m
     client.close()
 
 
-@on_real_milvus
 @pytest.mark.usefixtures("real_milvus_can_be")
 def test_a_real_server_that_does_not_start_says_why() -> None:
     server = MilvusServer()
@@ -117,7 +113,6 @@ def test_a_real_server_that_does_not_start_says_why() -> None:
     assert not server.folder.exists()
 
 
-@on_real_milvus
 @pytest.mark.usefixtures("real_milvus_can_be")
 def test_nothing_is_left_when_the_tests_are_killed() -> None:
     program = (
@@ -135,7 +130,6 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
     assert not Path(folder).exists()
 
 
-@on_real_milvus
 @pytest.mark.usefixtures("real_milvus_can_be")
 def test_the_real_server_dies_with_its_gate() -> None:
     server = MilvusServer()
