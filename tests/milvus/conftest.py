@@ -17,9 +17,6 @@ from tests.milvus.servers import Milvus, MilvusServer
 from tests.milvus.wheel import real_milvus_missing
 from tests.milvus.worlds import DIM, World
 
-# One of the workers of xdist runs all tests on the real server, and is the only one to start it.
-on_real_milvus = pytest.mark.xdist_group("real-milvus")
-
 
 @pytest.fixture(scope="session")
 def real_milvus_can_be() -> None:
@@ -31,10 +28,11 @@ def real_milvus_can_be() -> None:
 
 @pytest.fixture(scope="session")
 def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
-    """The real Milvus, one for all tests; those that use it are marked `on_real_milvus`."""
+    """The real Milvus, running: one for all tests, and one for each worker of xdist that comes to need it."""
     request.getfixturevalue("real_milvus_can_be")
     server = MilvusServer()
     try:
+        server.start()
         yield server
     finally:
         server.close()
@@ -42,9 +40,7 @@ def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
 
 @pytest.fixture
 def real_milvus(milvus_server: MilvusServer) -> Iterator[Milvus]:
-    """The real Milvus, running and empty, also when the test before has killed it."""
-    if not milvus_server.is_running():
-        milvus_server.start()
+    """The real Milvus, running and empty."""
     yield Milvus("real", milvus_server.uri, milvus_server)
     if not milvus_server.is_running():
         milvus_server.start()
@@ -59,7 +55,7 @@ def lite_milvus(tmp_path: Path) -> Iterator[Milvus]:
     server_manager_instance.release_server(uri)
 
 
-@pytest.fixture(params=["lite", pytest.param("real", marks=on_real_milvus)])
+@pytest.fixture(params=["lite", "real"])
 def milvus(request: pytest.FixtureRequest) -> Milvus:
     """Each engine in turn, empty."""
     milvus: Milvus = request.getfixturevalue(f"{request.param}_milvus")

@@ -27,7 +27,7 @@ HEALTH_PORT = 9091
 
 
 class Gate:
-    """Milvus in its network: `start`, `state` and `end SIGNAL` are the orders."""
+    """Milvus in its network: `start`, `state` and `signal NUMBER` are the orders, and none of them waits."""
 
     def __init__(self, folder: Path, program: Path) -> None:
         self.folder = folder
@@ -40,8 +40,8 @@ class Gate:
                 return str(await self.start())
             case ["state"]:
                 return await self.state()
-            case ["end", number]:
-                return await self.end(signal.Signals(int(number)))
+            case ["signal", number]:
+                return self.send(signal.Signals(int(number)))
             case _:
                 raise ValueError(order)
 
@@ -62,19 +62,24 @@ class Gate:
         if self.milvus is None or self.milvus.returncode is not None:
             return "ended"
         try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", HEALTH_PORT)
-            writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
-            answer = await reader.read()
-            writer.close()
-        except ConnectionError:
+            async with asyncio.timeout(1):
+                reader, writer = await asyncio.open_connection("127.0.0.1", HEALTH_PORT)
+                writer.write(b"GET /healthz HTTP/1.0\r\n\r\n")
+                answer = await reader.read()
+                writer.close()
+        except (ConnectionError, TimeoutError):
             return "starting"
         return "ready" if answer.endswith(b"OK") else "starting"
 
-    async def end(self, number: signal.Signals) -> str:
+    def send(self, number: signal.Signals) -> str:
         if self.milvus is not None and self.milvus.returncode is None:
             self.milvus.send_signal(number)
+        return "sent"
+
+    async def end(self) -> None:
+        self.send(signal.SIGKILL)
+        if self.milvus is not None:
             await self.milvus.wait()
-        return "ended"
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -101,13 +106,13 @@ async def main(folder: Path) -> None:
     gate = Gate(folder, unpack())
     write_settings(folder)
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=0))
-    try:
-        async with await asyncio.start_server(forward, sock=listener):
-            writer.write(f"{listener.getsockname()[1]}\n".encode())
+    async with await asyncio.start_server(forward, sock=listener):
+        writer.write(f"{listener.getsockname()[1]}\n".encode())
+        try:
             while order := await reader.readline():
                 writer.write(f"{await gate.obey(order.decode())}\n".encode())
-    finally:
-        await gate.end(signal.SIGKILL)
+        finally:
+            await gate.end()
     shutil.rmtree(folder)  # but for an error, which the log in it tells
 
 

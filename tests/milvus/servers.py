@@ -21,6 +21,7 @@ Engine = Literal["lite", "real"]
 
 SECONDS_TO_START = 120
 SECONDS_TO_END = 30
+SECONDS_TO_ANSWER = 30
 NOT_LOADED = 101  # the code of the error
 
 
@@ -43,14 +44,18 @@ class MilvusServer:
         self._orders, theirs = socket.socketpair()
         with theirs, self.log.open("ab") as log:
             self.gate = subprocess.Popen(
-                [sys.executable, "-m", "tests.milvus.gate", self.folder],
+                [sys.executable, "-m", "tests.milvus.gate", str(self.folder)],
                 cwd=ROOT,
-                stdin=theirs,
+                stdin=theirs.fileno(),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for pytest, which then closes this
             )
-        self.uri = f"http://127.0.0.1:{self._answer(SECONDS_TO_START)}"
+        try:
+            self.uri = f"http://127.0.0.1:{self._answer(SECONDS_TO_START)}"
+        except MilvusServerError:
+            self.close()
+            raise
 
     @property
     def log(self) -> Path:
@@ -58,15 +63,15 @@ class MilvusServer:
 
     def start(self) -> None:
         """Start it on the data that is there, and return when it is healthy."""
-        self.pid = int(self._ask("start", SECONDS_TO_END))
+        self.pid = int(self._ask("start"))
         deadline = time.monotonic() + SECONDS_TO_START
-        while (state := self._ask("state", SECONDS_TO_END)) != "ready":
+        while (state := self._ask("state")) != "ready":
             if state == "ended" or time.monotonic() > deadline:
                 raise self._error(f"Milvus is {state}, and should be ready")
             time.sleep(0.05)
 
     def is_running(self) -> bool:
-        return self._ask("state", SECONDS_TO_END) != "ended"
+        return self._ask("state") != "ended"
 
     def stop(self) -> None:
         """Ask it to end, and return when it has."""
@@ -81,19 +86,26 @@ class MilvusServer:
         self._orders.close()
         try:
             self.gate.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            self.gate.kill()  # and Milvus dies with it
+        finally:
+            self.gate.kill()  # where it did not end: Milvus dies with it
             self.gate.wait()
-            shutil.rmtree(self.folder)
-            raise
+            shutil.rmtree(self.folder, ignore_errors=True)  # what the gate leaves when it did not end well
 
     def _end(self, number: signal.Signals) -> None:
-        self._ask(f"end {number:d}", SECONDS_TO_END)
+        self._ask(f"signal {number:d}")
+        deadline = time.monotonic() + SECONDS_TO_END
+        while self.is_running():
+            if time.monotonic() > deadline:
+                raise self._error(f"Milvus still runs {SECONDS_TO_END} s after {number.name}")
+            time.sleep(0.05)
         self.pid = None
 
-    def _ask(self, order: str, seconds: float) -> str:
-        self._orders.sendall(f"{order}\n".encode())
-        return self._answer(seconds)
+    def _ask(self, order: str) -> str:
+        try:
+            self._orders.sendall(f"{order}\n".encode())
+        except ConnectionError as error:
+            raise self._error("the gate to Milvus has ended") from error
+        return self._answer(SECONDS_TO_ANSWER)
 
     def _answer(self, seconds: float) -> str:
         self._orders.settimeout(seconds)
@@ -103,6 +115,8 @@ class MilvusServer:
                 received = self._orders.recv(100)
             except TimeoutError as error:
                 raise self._error(f"the gate to Milvus did not answer within {seconds} s") from error
+            except ConnectionError as error:
+                raise self._error("the gate to Milvus has ended") from error
             if not received:
                 raise self._error("the gate to Milvus has ended")
             answer += received

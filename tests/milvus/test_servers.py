@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +11,6 @@ from pathlib import Path
 import pytest
 from pymilvus import DataType, MilvusClient
 
-from tests.milvus.conftest import on_real_milvus
 from tests.milvus.gate import HEALTH_PORT, PORT
 from tests.milvus.servers import Milvus, MilvusServer, MilvusServerError, wait_until_loaded
 from tests.support import ROOT, run_python
@@ -43,6 +39,21 @@ def listening(network: Path) -> set[int]:
     return {int(line[1].rpartition(":")[2], 16) for line in lines if line[3] == "0A"}
 
 
+def runs(pid: int) -> bool:
+    """Say whether a process runs; one that is dead, and that nobody has waited for yet, has no command line."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until_ended(*pids: int) -> None:
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in pids if runs(pid)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
 def test_a_search_finds_the_nearest_of_what_was_written(milvus: Milvus) -> None:
     client = MilvusClient(milvus.uri)
     fill(client)
@@ -61,7 +72,6 @@ def test_each_test_begins_empty(milvus: Milvus) -> None:
     client.close()
 
 
-@on_real_milvus
 def test_nobody_else_can_reach_the_real_server(milvus_server: MilvusServer) -> None:
     network = Path(f"/proc/{milvus_server.pid}/net")
     assert [line.split(":")[0].strip() for line in (network / "dev").read_text().splitlines()[2:]] == ["lo"]
@@ -72,7 +82,6 @@ def test_nobody_else_can_reach_the_real_server(milvus_server: MilvusServer) -> N
             socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-@on_real_milvus
 def test_the_real_server_has_its_rows_and_its_address_after_it_was_killed(real_milvus: Milvus) -> None:
     server = real_milvus.server
     assert server is not None
@@ -82,7 +91,7 @@ def test_the_real_server_has_its_rows_and_its_address_after_it_was_killed(real_m
     client.close()
     killed = server.pid
     server.kill()
-    assert not Path(f"/proc/{killed}").exists()
+    assert not runs(killed)
     server.start()
     assert (server.uri, server.pid != killed) == (real_milvus.uri, True)
     client = MilvusClient(server.uri)
@@ -91,7 +100,6 @@ def test_the_real_server_has_its_rows_and_its_address_after_it_was_killed(real_m
     client.close()
 
 
-@on_real_milvus
 @pytest.mark.usefixtures("real_milvus_can_be")
 def test_a_real_server_that_does_not_start_says_why() -> None:
     server = MilvusServer()
@@ -105,10 +113,8 @@ def test_a_real_server_that_does_not_start_says_why() -> None:
     assert not server.folder.exists()
 
 
-@on_real_milvus
 @pytest.mark.usefixtures("real_milvus_can_be")
-@pytest.mark.parametrize("victim", ["tests", "gate"])
-def test_nothing_runs_on_when_what_started_it_is_killed(victim: str) -> None:
+def test_nothing_is_left_when_the_tests_are_killed() -> None:
     program = (
         "from tests.milvus.servers import MilvusServer\n"
         "server = MilvusServer()\n"
@@ -119,14 +125,24 @@ def test_nothing_runs_on_when_what_started_it_is_killed(victim: str) -> None:
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as tests:
         assert tests.stdout is not None
         gate, milvus, folder = tests.stdout.readline().split()
-        os.kill({"tests": tests.pid, "gate": int(gate)}[victim], signal.SIGKILL)
-        tests.wait(10)
-    left = [Path("/proc", gate), Path("/proc", milvus), *([Path(folder)] if victim == "tests" else [])]
-    deadline = time.monotonic() + 10
-    while any(path.exists() for path in left):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.05)
-    shutil.rmtree(folder, ignore_errors=victim == "tests")
+        tests.kill()
+    wait_until_ended(int(gate), int(milvus))
+    assert not Path(folder).exists()
+
+
+@pytest.mark.usefixtures("real_milvus_can_be")
+def test_the_real_server_dies_with_its_gate() -> None:
+    server = MilvusServer()
+    try:
+        server.start()
+        assert server.pid is not None
+        server.gate.kill()
+        wait_until_ended(server.pid)
+        with pytest.raises(MilvusServerError, match="the gate to Milvus has ended"):
+            server.is_running()
+    finally:
+        server.close()
+    assert not server.folder.exists()
 
 
 def test_without_the_right_to_make_a_namespace_the_reason_is_said() -> None:

@@ -20,6 +20,8 @@ SETTINGS = {
     "log.file.rootPath": '""',  # it logs to standard output already
     # After SIGKILL its successor waits until the dead one's sessions expire: 38 s and more at the default of 30.
     "common.session.ttl": 10,
+    # Asked to end, it waits for queries that nobody sends until this is over: half an hour by default.
+    "common.gracefulStopTimeout": 3,
 }
 
 
