@@ -63,7 +63,7 @@ async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Ke
         except UnfitEntityError as error:
             copied.rejections.append(Rejection(*key, row["version"], f"{target.name}: {error}"))
     by_id: Mapping[str, Key] = {entity_id(*key): key for key in wanted}
-    refused = await _upsert(milvus, target.name, entities)
+    refused = await _refused(milvus, target.name, entities)
     for entity, refusal in refused:
         key = by_id[entity["id"]]
         copied.rejections.append(Rejection(*key, versions[key], f"{target.name}: {refusal}"))
@@ -75,12 +75,20 @@ async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Ke
     return copied
 
 
-async def _upsert(milvus: Milvus, name: str, entities: list[Entity]) -> list[tuple[Entity, MilvusRefusedError]]:
+async def _refused(milvus: Milvus, name: str, entities: list[Entity]) -> list[tuple[Entity, MilvusRefusedError]]:
     """Write entities, and return those that Milvus refuses by themselves.
 
     Raises:
-        MilvusRefusedError: it is not about the data of one of them, or it refuses all of several.
+        MilvusRefusedError: it is not about the data of one of them, or it refuses all of several: then it is not they
+            that are at fault.
     """
+    refused = await _upsert(milvus, name, entities)
+    if len(refused) == len(entities) > 1:
+        raise refused[0][1]
+    return refused
+
+
+async def _upsert(milvus: Milvus, name: str, entities: list[Entity]) -> list[tuple[Entity, MilvusRefusedError]]:
     if not entities:
         return []
     try:
@@ -91,10 +99,7 @@ async def _upsert(milvus: Milvus, name: str, entities: list[Entity]) -> list[tup
                 raise
             return [(entities[0], error)]
         half = len(entities) // 2
-        refused = await _upsert(milvus, name, entities[:half]) + await _upsert(milvus, name, entities[half:])
-        if len(refused) == len(entities):
-            raise  # it is not they that are at fault
-        return refused
+        return await _upsert(milvus, name, entities[:half]) + await _upsert(milvus, name, entities[half:])
     return []
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from .engine import Engine
 from .expressions import ids_filter
+from .scanning import STRONG, scan_pages, scan_ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 BATCH = 1_000
 """How many entities are sent or read at once: more is no faster, and a message has a limit of 64 MiB."""
-STRONG = "Strong"
 
 
 async def upsert(milvus: Milvus, name: str, entities: Sequence[Entity]) -> None:
@@ -76,22 +77,18 @@ async def scan(
     *,
     batch: int = BATCH,
 ) -> AsyncIterator[list[Entity]]:
-    """Read all entities, page after page by their ids, as they were when the scan began; `*` is every field."""
-    iterator = await milvus.read(
-        lambda c: c.query_iterator(
-            name,
-            batch_size=batch,
-            filter=str(conditions),
-            output_fields=list(fields),
-            consistency_level=STRONG,
-            timeout=milvus.timeout,
-        )
-    )
-    try:
-        while page := await milvus.read(lambda _: list(iterator.next())):
+    """Read all entities, page after page, each of them once; `*` is every field.
+
+    On a server not as of one moment: what is written meanwhile is there as it was before or after.
+    """
+    if milvus.capabilities.engine is Engine.LITE:
+        pages = scan_pages(milvus, name, fields, str(conditions), batch)
+    else:
+        there = await count(milvus, name, conditions)
+        pages = scan_ranges(milvus, name, fields, str(conditions), there, batch)
+    async with aclosing(pages):
+        async for page in pages:
             yield page
-    finally:
-        await asyncio.to_thread(iterator.close)
 
 
 async def search(
