@@ -28,7 +28,7 @@ RIGHTS: dict[str, set[str]] = {
     "settings": {"SELECT"},
     "migration_ledger": set(),
     "migration_repairs": set(),
-    "mirror_outbox": set(),
+    "mirror_outbox": {"SELECT"},
     "mirror_rejections": set(),
     "mirror_ledger": set(),
     "tenants": {"SELECT", "INSERT", "UPDATE"},

@@ -14,6 +14,7 @@ from ..models import (
     Base,
     EmbeddingModel,
     MemoryAccess,
+    MirrorOutboxEntry,
     MirrorRejection,
     SearchStatistics,
     Tenant,
@@ -48,9 +49,9 @@ async def grant(target: AsyncEngine | URL | str, role: str) -> tuple[str, ...]:
     """Grant `role` what an application needs, in one transaction, and return the statements that were run.
 
     It may use the tables, read the views, the revision and the width of embeddings, sign up tenants and users, and
-    register embedding models; it may not delete tenants, change a registered model or the access log, see the ledger or
-    the tables of the mirror, or own anything, so row level security confines it to the tenant it has set. Run it again
-    after an upgrade that adds tables.
+    register embedding models; it may see which of its memories a mirror has still to look at; it may not delete tenants,
+    change a registered model or the access log, see a ledger, or own anything, so row level security confines it to the
+    tenant it has set. Run it again after an upgrade that adds tables.
 
     Raises:
         PermissionDeniedError: there is no such role, or row level security would not apply to it.
@@ -108,7 +109,7 @@ def application_rights() -> dict[str, tuple[str, ...]]:
         f"table {Tenant.__table__}": ("SELECT", "INSERT", "UPDATE"),
         f"table {MemoryAccess.__table__}": ("SELECT", "INSERT"),
         f"table {EmbeddingModel.__table__}": ("SELECT", "INSERT"),
-        **{f"table {model.__table__}": ("SELECT",) for model in (SearchStatistics, WordStatistics)},
+        **{f"table {model.__table__}": ("SELECT",) for model in (MirrorOutboxEntry, SearchStatistics, WordStatistics)},
         **{f"view {mapper.local_table}": ("SELECT",) for mapper in View.registry.mappers},
     }
 

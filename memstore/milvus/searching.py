@@ -60,16 +60,17 @@ class Searcher:
             live, found = await self.ask(question, asked, looked, strong=fresh, fields=())
             scores = {entity["node_id"]: score for score, entity in found if entity["node_id"] not in waiting}
             memories = await self._postgres.get_matching(scores, filters, with_embedding=with_embedding)
-            hits = [_hit(memories[id_], scores[id_]) for id_ in scores if id_ in memories]
-            hits += await self._overlaid(waiting, asked, filters, with_embedding)
+            mirrored = [_hit(memories[id_], scores[id_]) for id_ in scores if id_ in memories]
+            hits = mirrored + await self._overlaid(waiting, asked, filters, with_embedding)
             hits.sort(key=lambda hit: (-hit.score, hit.memory.id))
-            enough = _best(hits, question)
+            best = _best(hits, question)
             is_all = len(found) < looked
             below = bool(found) and question.min_score is not None and found[-1][0] < question.min_score
-            if len(enough) == question.limit or below:
-                return Found(enough, live, looked)
+            # What is on its way does not count: behind it there may be nearer ones that were not looked at.
+            if len(_best(mirrored, question)) == question.limit or below:
+                return Found(best, live, looked)
             if is_all:
-                return None if await self._is_short(question, live, len(found)) else Found(enough, live, looked)
+                return None if await self._is_short(question, live, len(found)) else Found(best, live, looked)
             if looked == MOST:
                 return None
             looked *= _WIDER
