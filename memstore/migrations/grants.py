@@ -48,10 +48,10 @@ _ROLE = text("""
 async def grant(target: AsyncEngine | URL | str, role: str) -> tuple[str, ...]:
     """Grant `role` what an application needs, in one transaction, and return the statements that were run.
 
-    It may use the tables, read the views, the revision and the width of embeddings, sign up tenants and users, and
-    register embedding models; it may see which of its memories a mirror has still to look at; it may not delete tenants,
-    change a registered model or the access log, see a ledger, or own anything, so row level security confines it to the
-    tenant it has set. Run it again after an upgrade that adds tables.
+    It may use the tables, read the views, the revision, the width of embeddings and what a mirror has still to look at,
+    sign up tenants and users, and register embedding models; it may not delete tenants, change a registered model or
+    the access log, see a ledger, or own anything, so row level security confines it to the tenant it has set. Run it
+    again after an upgrade that adds tables.
 
     Raises:
         PermissionDeniedError: there is no such role, or row level security would not apply to it.
