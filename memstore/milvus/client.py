@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,6 +25,8 @@ T = TypeVar("T")
 # How many connections of this process there are to the Milvus Lite of a folder: the last one lets go of its lock.
 _open_folders: dict[Path, int] = {}
 _folders_lock = threading.Lock()
+_importing = threading.Lock()
+_READ_BY_PYMILVUS = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 _UNREACHABLE = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"})
 
 
@@ -99,7 +103,8 @@ async def open_milvus(settings: MilvusSettings | None = None) -> Milvus:
 def _open(settings: MilvusSettings) -> Milvus:
     if settings.is_lite:
         _prepare_folder(settings)
-    from pymilvus import MilvusClient, MilvusException  # takes half a second, and 115 MB
+    _import_pymilvus()
+    from pymilvus import MilvusClient, MilvusException
 
     where = str(settings.folder) if settings.is_lite else settings.uri
     try:
@@ -115,6 +120,26 @@ def _open(settings: MilvusSettings) -> Milvus:
     except BaseException:
         _close(client, settings)
         raise
+
+
+def _import_pymilvus() -> None:
+    """Import pymilvus, which takes half a second and 115 MB, without its own look at the environment.
+
+    It reads MILVUS_URI too when it is imported, and raises where that is the folder of a Milvus Lite.
+    """
+    with _importing:
+        if "pymilvus" in sys.modules:
+            return
+        before = {name: os.environ.get(name) for name in _READ_BY_PYMILVUS}
+        os.environ.update(dict.fromkeys(_READ_BY_PYMILVUS, ""))
+        try:
+            import pymilvus  # noqa: F401
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
 
 
 def _close(client: MilvusClient, settings: MilvusSettings) -> None:

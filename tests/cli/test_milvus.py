@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from milvus_lite.server_manager import server_manager_instance
+from sqlalchemy.engine import URL
+
+from memstore.milvus import MilvusSettings, open_milvus
+from memstore.milvus import collections as ours
+from tests.cli.command import done, fetch, memstore, memstore_process, misused, refused
+from tests.milvus.rows import spec
+from tests.support import run_in_thread
+from tests.transfer.corpora import make_nodes, write_corpus
+
+FIRST = "memories_unified__0001"
+
+
+@pytest.fixture
+def at(url: URL, tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Twelve memories of one user, and the folder of a Milvus Lite that is still to be made."""
+    user = done("user", "create", "--email", "ines@example.com", "--json", url=url)
+    done(
+        "import",
+        "corpus",
+        write_corpus(tmp_path / "corpus", make_nodes(12)),
+        "--user-id",
+        json.loads(user)["user_id"],
+        url=url,
+    )
+    uri = str(tmp_path / "milvus.db")
+    yield {"url": url, "MILVUS_URI": uri}
+    server_manager_instance.release_server(uri)
+
+
+def test_a_mirror_from_up_to_prune(at: dict[str, Any]) -> None:
+    planned = done("milvus", "plan", **at).splitlines()
+    assert planned[0] == f"1. create {FIRST}: 23 fields, 4 dimensions"
+    assert [line.split()[1] for line in planned] == ["create", "index", "fill", "verify", "switch"]
+    assert memstore("milvus", "status", **at).returncode == 1  # a plan changed nothing
+    last = done("milvus", "up", **at).splitlines()[-1]
+    assert re.fullmatch(
+        r"readers are led to 0001_unified_memory \(before: nothing\); 12 memories and 12 entities compared, 0 mended, "
+        r"\d+\.\d s",
+        last,
+    )
+    assert done("milvus", "up", **at) == "nothing to do: readers are led to 0001_unified_memory\n"
+    shown = done("milvus", "status", **at)
+    assert "mirror     off: changes are not written down. Type: memstore milvus enable" in shown
+    assert f"{FIRST}: live, 12 entities, FLAT" in shown
+    assert done("milvus", "enable", url=at["url"]).startswith("on from now; 12 memories enqueued")
+    assert "behind     12 changes, the oldest " in done("milvus", "status", **at)
+    synced = memstore_process("milvus", "sync", **at)
+    assert (synced.returncode, synced.stderr) == (0, "")
+    counted = "12 changes followed: 12 written, 0 not there or gone, 0 set aside, 0 retries, 0 left"
+    assert synced.stdout.startswith(counted)
+    assert "12 entities, 12 compared field by field, 0 on their way, 0 differences" in done("milvus", "verify", **at)
+    assert done("milvus", "down", **at).startswith("remove alias")
+    assert memstore("milvus", "status", **at).returncode == 1
+    assert done("milvus", "prune", "--dry-run", **at) == f"would drop  {FIRST}\n"
+    assert done("milvus", "prune", **at) == f"dropped  {FIRST}\n"
+    assert done("milvus", "prune", **at) == "nothing to drop\n"
+    assert done("milvus", "disable", url=at["url"]) == "off from now\n"
+    assert done("milvus", "disable", url=at["url"]) == "off already\n"
+
+
+def test_a_difference_is_an_exit_code_until_it_is_mended(at: dict[str, Any]) -> None:
+    done("milvus", "up", **at)
+    user = fetch(at["url"], "DELETE FROM memstore.memory_nodes WHERE id = 'mem_0000000000000003' RETURNING tenant_id")
+    found = memstore("milvus", "verify", **at)
+    assert (found.returncode, found.stderr) == (1, "")
+    assert "11 memories, 12 entities" in found.stdout
+    assert f"  stray: mem_0000000000000003 of {user[0]['tenant_id']}: at version 1" in found.stdout
+    assert "1 differences, 1 mended" in done("milvus", "verify", "--repair", **at)
+    assert "0 differences" in done("milvus", "verify", **at)
+
+
+def test_programs_get_json(at: dict[str, Any]) -> None:
+    steps = json.loads(done("milvus", "plan", "--json", **at))
+    assert [each["action"] for each in steps] == ["create", "index", "fill", "verify", "switch"]
+    lines = [json.loads(line) for line in done("milvus", "up", "--json", **at).splitlines()]
+    assert {line["event"] for line in lines[:-1]} == {"progress"}
+    assert {"event": "progress", "step": "fill", "collection": FIRST, "done": 12, "total": 12} in lines
+    assert lines[-1]["moved"]["verification"]["entities"] == 12
+    assert json.loads(done("milvus", "enable", "--json", url=at["url"])) == {"was_enabled": False, "enqueued": 12}
+    synced = [json.loads(line) for line in memstore_process("milvus", "sync", "--json", **at).stdout.splitlines()]
+    assert synced[-1]["synced"]["entries"] == 12
+    status = json.loads(done("milvus", "status", "--json", **at))
+    assert (status["live"], status["enabled"], status["lag"]["entries"]) == ("0001_unified_memory", True, 0)
+    assert json.loads(done("milvus", "verify", "--json", **at))["found"] == 0
+    assert json.loads(done("milvus", "prune", "--json", **at))["dropped"] == []
+    assert json.loads(done("milvus", "disable", "--json", url=at["url"])) == {"was_enabled": True}
+
+
+def test_what_cannot_be_done_says_what_to_type(at: dict[str, Any]) -> None:
+    assert "Run: memstore milvus enable" in memstore_process("milvus", "sync", **at).stderr
+    assert "there is no version before that" in refused("milvus", "down", **at)
+    assert "It has: 0001_unified_memory" in refused("milvus", "up", "0009", **at)
+    assert "Run: memstore milvus up" in refused("milvus", "verify", **at)
+    assert "the address of Milvus is './x'" in refused("milvus", "up", url=at["url"], MILVUS_URI="./x")
+    nobody = refused("milvus", "status", url=at["url"], MILVUS_URI="http://127.0.0.1:9", MILVUS_TIMEOUT_S="1")
+    assert "no Milvus answers at http://127.0.0.1:9" in nobody
+    assert "Start it, or correct MILVUS_URI" in nobody
+    assert "'--batch-size'" in misused("milvus", "sync", "--batch-size", "0")
+
+
+def test_a_collection_in_the_way_is_named(at: dict[str, Any]) -> None:
+    async def make() -> None:
+        async with await open_milvus(MilvusSettings(uri=at["MILVUS_URI"])) as milvus:
+            await ours.create(milvus, FIRST, spec(4), {})
+
+    run_in_thread(make())
+    assert f"there is a collection {FIRST} that memstore did not make" in refused("milvus", "up", **at)
+    kept = f"kept     {FIRST}: memstore did not make it"
+    assert done("milvus", "prune", **at).splitlines() == [kept, "nothing to drop"]
