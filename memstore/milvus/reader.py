@@ -39,6 +39,7 @@ class Live:
     name: str
     spec: CollectionSpec
     index: VectorIndex
+    by_partition: bool
 
 
 class Reader:
@@ -68,7 +69,7 @@ class Reader:
     async def search(
         self,
         vector: Any,
-        conditions: Callable[[CollectionSpec], Conditions],
+        conditions: Callable[[Live], Conditions],
         *,
         limit: int,
         fields: Sequence[str],
@@ -86,7 +87,7 @@ class Reader:
                 milvus,
                 live.name,
                 vector,
-                conditions(live.spec),
+                conditions(live),
                 limit=limit,
                 params=live.index.search_params(limit),
                 fields=fields,
@@ -96,9 +97,9 @@ class Reader:
 
         return await self._with_live(ask)
 
-    async def count(self, conditions: Callable[[CollectionSpec], Conditions]) -> int:
+    async def count(self, conditions: Callable[[Live], Conditions]) -> int:
         """Count entities, at Strong consistency. Raises as `search`."""
-        return await self._with_live(lambda milvus, live: entity_store.count(milvus, live.name, conditions(live.spec)))
+        return await self._with_live(lambda milvus, live: entity_store.count(milvus, live.name, conditions(live)))
 
     async def live(self) -> Live:
         """Return the collection that readers are led to. Raises as `search`."""
@@ -147,4 +148,4 @@ class Reader:
         if name not in self._loaded:
             await collections.load(milvus, name)
             self._loaded.add(name)
-        return Live(name, spec, index_of(found.properties[INDEX]))
+        return Live(name, spec, index_of(found.properties[INDEX]), milvus.capabilities.trusts_partition_key)
