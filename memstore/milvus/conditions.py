@@ -25,8 +25,8 @@ def conditions_of(
 ) -> Conditions:
     """Return what a search may find: of this tenant, always; of this user, if there is one; and as checked filters say.
 
-    Moments are whole seconds there: within a second more is let in than is meant, and PostgreSQL looks again. `by_partition`
-    says whether the server is to be trusted with the tenant, which is the partition key.
+    Moments are whole seconds there: within a second more is let in than is meant, and PostgreSQL looks again.
+    `by_partition` says whether the server is to be trusted with the tenant, which is the partition key.
     """
     found, tenant = Conditions(spec), str(scope.tenant_id)
     if by_partition:
