@@ -2,10 +2,10 @@
 
 Serves: a mirror that misses nothing, whoever writes and however: the ORM, COPY, a cascade, TRUNCATE.
 Cost: CREATE TRIGGER stops writers for an instant. From then on a statement that writes memories keeps their rows aside
-until its end, also while the triggers are off; once they are on, it costs one INSERT ... SELECT more, however many it
-writes.
-Refused: a trigger for each row (a COPY of 20,000 took 1.8 s longer for it, and 0.9 s for this); a trigger that asks
-what has changed (an access is mirrored too, so nearly all would pass).
+until its end, also while the triggers are off; once they are on, it costs one INSERT ... SELECT more. A COPY of 20,000
+memories of 1,024 dimensions: 2.5 s without triggers, 2.8 s with them off, 3.4 s on.
+Refused: a trigger for each row (4.4 s, and an INSERT each); a trigger that asks what has changed (an access is mirrored
+too, so nearly all would pass).
 
 `memstore milvus enable` turns them on. Down and up again they are off: what changes meanwhile nobody writes down, so
 that a mirror has to be compared with the memories before it goes on.

@@ -39,7 +39,7 @@ def test_what_goes_is_told_counted_and_done(url: URL) -> None:
         "memstore.migration_repairs 0 rows -",
         "view memstore.agent_stats",
         "function memstore.release_keys()",
-        "37 rows go to the schema memstore_archive, and come back with: memstore db upgrade",
+        "39 rows go to the schema memstore_archive, and come back with: memstore db upgrade",
         "archived 4 rows of memstore.memory_nodes",
     ):
         assert expected.split() in printed, expected

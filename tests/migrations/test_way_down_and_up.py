@@ -13,6 +13,7 @@ from memstore.database import create_engine
 from memstore.errors import SchemaMismatchError
 from memstore.migrations import MovedRows, check, downgrade, render_sql, status, upgrade
 from memstore.migrations.scripts import revisions
+from memstore.models import MIRROR_TRIGGERS
 from memstore.settings import Settings
 from tests.support import raw_dsn, server_program
 from tests.tenants import NO_RIGHT, as_application, attempt
@@ -21,6 +22,7 @@ Walk = Callable[[AsyncEngine, URL], Awaitable[None]]
 Rows = dict[str, list[str]]
 
 MORE = (
+    f"ALTER TABLE memstore.memory_nodes {', '.join(f'ENABLE TRIGGER {name}' for name in MIRROR_TRIGGERS)}",
     "ALTER TABLE memstore.memory_nodes DISABLE TRIGGER touch",
     "UPDATE memstore.memory_nodes SET embedding = '[0.1,-2,1e-30,4]', key = id, version = 7, "
     "updated_at = '2000-01-01', importance_decay = 0.1, metadata = '{\"a\": [1.10, null]}', expires_at = 'infinity'",
@@ -31,6 +33,8 @@ MORE = (
     "INSERT INTO memstore.users (id, auth_provider, external_id) VALUES (gen_random_uuid(), 'test', 'alone')",
     "INSERT INTO memstore.migration_repairs (revision, problem, reason, package_version) "
     "VALUES ('x', 'changed', 'y', '1')",
+    "INSERT INTO memstore.mirror_ledger (collection, physical, revision, checksum, event, package_version) "
+    "VALUES ('x', 'y', 'z', 'ab', 'active', '1')",
 )
 TABLES = """
     SELECT relname FROM pg_class WHERE relnamespace = 'memstore'::regnamespace AND relkind = 'r'

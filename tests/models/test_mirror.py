@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
@@ -61,10 +60,10 @@ async def turn(engine: AsyncEngine, word: str) -> None:
 
 
 @pytest_asyncio.fixture
-async def mirrored(seeded: AsyncEngine) -> AsyncIterator[AsyncEngine]:
+async def mirrored(seeded: AsyncEngine) -> AsyncEngine:
     """The owner's engine: the triggers are on, and nothing has happened since."""
     await turn(seeded, "ENABLE")
-    yield seeded
+    return seeded
 
 
 async def enqueued(engine: AsyncEngine) -> list[tuple[UUID, str]]:

@@ -20,6 +20,7 @@ from memstore.migrations.catalog.shipped import description_path
 from memstore.migrations.check import compare_with, read_only
 from memstore.migrations.scripts import revisions
 from tests.cli.command import done, memstore
+from tests.migrations.catalog.mutations_of_code import ALL_OF_THE_MIRROR_ON
 from tests.support import Server, dump, server_program
 from tests.tenants import as_application
 
@@ -54,6 +55,7 @@ def test_there_is_a_description_beside_each_revision_and_no_other() -> None:
 async def test_a_database_restored_from_a_dump_does_not_differ(
     url: URL, seeded: AsyncEngine, empty_url: URL, empty_engine: AsyncEngine
 ) -> None:
+    await execute(seeded, ALL_OF_THE_MIRROR_ON, "UPDATE memstore.memory_nodes SET importance = 9")
     command = [server_program("psql"), "-q", "-v", "ON_ERROR_STOP=1", "-h", str(url.query["host"]), "-U", "postgres"]
     script = server_program("pg_dump"), "-h", str(url.query["host"]), "-U", "postgres", str(url.database)
     dumped = subprocess.run(script, check=True, capture_output=True, text=True).stdout

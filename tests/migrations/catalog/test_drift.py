@@ -14,6 +14,7 @@ from memstore.migrations.catalog import Difference
 from memstore.migrations.check import SchemaCheck, compare_with
 from memstore.migrations.scripts import revisions
 from tests.migrations.catalog.mutations import HARMLESS, MUTATIONS
+from tests.migrations.catalog.mutations_of_code import ALL_OF_THE_MIRROR_ON
 from tests.migrations.catalog.mutations_of_tables import INDEX_ATTRIBUTES, INDEXES
 from tests.support import Server, run_in_thread
 
@@ -76,6 +77,17 @@ async def repair(connection: AsyncConnection, differences: tuple[Difference, ...
         for statement in difference.remedy:
             # A test is one transaction, in which nothing can be done concurrently.
             await connection.exec_driver_sql(statement.replace("CONCURRENTLY ", ""))
+
+
+@pytest.mark.parametrize("state", ["DISABLE", "ENABLE"])
+async def test_mending_leaves_the_triggers_of_the_mirror_as_they_were(connection: AsyncConnection, state: str) -> None:
+    nodes = "ALTER TABLE memstore.memory_nodes"
+    await run(connection, f"{nodes} DISABLE TRIGGER ALL; {nodes} ENABLE TRIGGER touch")
+    await run(connection, ALL_OF_THE_MIRROR_ON.replace("ENABLE", state))
+    await repair(connection, (await compare(connection)).differences)
+    assert (await compare(connection)).differences == ()
+    found = await connection.scalars(text("SELECT tgenabled::text FROM pg_trigger WHERE tgname LIKE 'mirror%'"))
+    assert found.all() == [state.replace("ENABLE", "O")[0]] * 4
 
 
 @pytest.mark.parametrize("words", INDEX_ATTRIBUTES)
