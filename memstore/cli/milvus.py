@@ -154,6 +154,8 @@ def enable(as_json: JsonOption = False) -> None:
         return
     before = "on already" if done.was_enabled else "on from now"
     out.print(f"{before}; {done.enqueued:,} memories enqueued. Next: memstore milvus up, memstore milvus sync --follow")
+    if done.to_compare:
+        out.print("What was deleted while it was off is still in Milvus. After that: memstore milvus verify --repair")
 
 
 @app.command()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import MemstoreError, MilvusRefusedError, MilvusUnreachableError, MissingPackageError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CALLS_AT_ONCE = 16
 # How many connections of this process there are to the Milvus Lite of a folder: the last one lets go of its lock.
 _open_folders: dict[Path, int] = {}
 _folders_lock = threading.Lock()
@@ -43,6 +45,8 @@ class Milvus:
         self.timeout = settings.timeout_s
         self._client = client
         self._is_closed = False
+        # Of its own: searches must not wait for what else an application does in threads.
+        self._threads = ThreadPoolExecutor(CALLS_AT_ONCE, thread_name_prefix="memstore-milvus")
         # Milvus Lite does not take two writers at once.
         self._writing = asyncio.Lock() if capabilities.engine is Engine.LITE else None
 
@@ -66,6 +70,7 @@ class Milvus:
         if not self._is_closed:
             self._is_closed = True
             await asyncio.to_thread(_close, self._client, self.settings)
+            self._threads.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -76,7 +81,8 @@ class Milvus:
         await self.close()
 
     async def _run(self, work: Callable[[MilvusClient], T]) -> T:
-        call = asyncio.ensure_future(asyncio.to_thread(_explained, work, self._client, self.settings))
+        loop = asyncio.get_running_loop()
+        call = loop.run_in_executor(self._threads, _explained, work, self._client, self.settings)
         try:
             return await asyncio.shield(call)
         except asyncio.CancelledError:

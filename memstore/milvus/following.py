@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import outbox
+from .ledger import read_ledger
 from .source import open_source
 
 if TYPE_CHECKING:
@@ -16,10 +17,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Enabled:
-    """What turning the mirror on did: whether it was on before, and how many memories were enqueued."""
+    """What turning the mirror on did.
+
+    was_enabled: whether it was on before.
+    enqueued: how many memories were enqueued.
+    to_compare: whether there are collections from a time before it was off: what was deleted since is still in them.
+    """
 
     was_enabled: bool
     enqueued: int
+    to_compare: bool
 
 
 async def enable_mirror(engine: AsyncEngine, *, on_enqueued: Callable[[int], None] = lambda _: None) -> Enabled:
@@ -33,7 +40,8 @@ async def enable_mirror(engine: AsyncEngine, *, on_enqueued: Callable[[int], Non
     """
     async with open_source(engine) as source:
         was_enabled = await outbox.is_enabled(source)
-        return Enabled(was_enabled, await outbox.enable(source, on_enqueued=on_enqueued))
+        to_compare = not was_enabled and bool((await read_ledger(source.connection)).kept)
+        return Enabled(was_enabled, await outbox.enable(source, on_enqueued=on_enqueued), to_compare)
 
 
 async def disable_mirror(engine: AsyncEngine) -> bool:

@@ -67,8 +67,9 @@ def plan_move(
         _check_made_of(state, version.physical, spec)
         if state.ledger.active == version.physical:
             return tuple(steps)
-        switched = MoveStep(Action.SWITCH, version.physical, revision, "the ledger is still to say that it is done")
-        return (*steps, switched)
+        if state.ledger.activating == version.physical:
+            switched = MoveStep(Action.SWITCH, version.physical, revision, "the ledger is still to say that it is done")
+            return (*steps, switched)
     return (
         *steps,
         *_building(state, version.physical, revision, spec, is_server),

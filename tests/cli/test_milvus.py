@@ -52,7 +52,11 @@ def test_a_mirror_from_up_to_prune(at: dict[str, Any]) -> None:
     shown = done("milvus", "status", **at)
     assert "mirror     off: changes are not written down. Type: memstore milvus enable" in shown
     assert f"{FIRST}: live, 12 entities, FLAT" in shown
-    assert done("milvus", "enable", url=at["url"]).startswith("on from now; 12 memories enqueued")
+    on, more = done("milvus", "enable", url=at["url"]).splitlines()
+    assert on.startswith("on from now; 12 memories enqueued")
+    assert more.endswith("memstore milvus verify --repair")
+    assert done("milvus", "enable", url=at["url"]).startswith("on already; 12 memories enqueued")
+    fetch(at["url"], "DELETE FROM memstore.mirror_outbox WHERE seq > 12")
     assert "behind     12 changes, the oldest " in done("milvus", "status", **at)
     synced = memstore_process("milvus", "sync", **at)
     assert (synced.returncode, synced.stderr) == (0, "")
@@ -86,7 +90,11 @@ def test_programs_get_json(at: dict[str, Any]) -> None:
     assert {line["event"] for line in lines[:-1]} == {"progress"}
     assert {"event": "progress", "step": "fill", "collection": FIRST, "done": 12, "total": 12} in lines
     assert lines[-1]["moved"]["verification"]["entities"] == 12
-    assert json.loads(done("milvus", "enable", "--json", url=at["url"])) == {"was_enabled": False, "enqueued": 12}
+    assert json.loads(done("milvus", "enable", "--json", url=at["url"])) == {
+        "was_enabled": False,
+        "enqueued": 12,
+        "to_compare": True,
+    }
     synced = [json.loads(line) for line in memstore_process("milvus", "sync", "--json", **at).stdout.splitlines()]
     assert synced[-1]["synced"]["entries"] == 12
     status = json.loads(done("milvus", "status", "--json", **at))

@@ -155,3 +155,20 @@ async def test_a_version_of_another_content_is_refused(world: World, tmp_path: P
     (tmp_path / first.name).write_text(first.read_text().replace("WORD = 32", "WORD = 64"))
     with pytest.raises(MilvusStateError, match="was made of another content of 0001_unified_memory"):
         await move(world.engine, world.milvus, chain=load_chain(tmp_path))
+
+
+async def test_a_ledger_that_was_lost_is_made_anew_after_everything_was_compared(world: World) -> None:
+    names = await world.add(vectors(5))
+    await world.follow()
+    await world.sync()
+    await world.execute("DELETE FROM memstore.mirror_ledger", "TRUNCATE memstore.mirror_outbox")
+    await world.scope().delete(names[0], hard=True)
+    await world.execute("TRUNCATE memstore.mirror_outbox")
+    with pytest.raises(MilvusStateError, match=f"leads to nothing, in Milvus it leads to {FIRST}"):
+        await move(world.engine, world.milvus)
+    moved = await move(world.engine, world.milvus, rebuild=True)
+    assert actions(moved.steps) == [Action.INDEX, Action.VERIFY, Action.SWITCH]
+    assert moved.verification is not None
+    assert (moved.verification.entities, moved.verification.repaired) == (5, 1)
+    assert (await world.status()).is_sound
+    assert (await world.compare("0001_unified_memory")).found == 0
