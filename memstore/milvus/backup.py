@@ -31,14 +31,15 @@ class BackupResult:
 
     name: the physical name of the collection.
     rows: how many entities were written.
-    rows_counted: how many there were before; another number if something wrote to the collection meanwhile.
+    rows_before, rows_after: how many Milvus counted; other numbers if something wrote to the collection meanwhile.
     """
 
     folder: Path
     name: str
     aliases: tuple[str, ...]
     rows: int
-    rows_counted: int
+    rows_before: int
+    rows_after: int
     files: int
     bytes: int
     seconds: float
@@ -73,16 +74,17 @@ async def write_backup(
         raise BackupError(f"{name} is what a restore has not finished. Restore it first: memstore milvus restore DIR")
     await collections.load(milvus, name)
     aliases = tuple(await collections.aliases_of(milvus, name))
-    counted = await entity_store.count(milvus, name)
+    before = await entity_store.count(milvus, name)
     is_new = await asyncio.to_thread(_prepare, folder)
     rows = RowsWriter(folder, saved, rows_per_file)
     try:
-        on_progress(BackupProgress("read", 0, counted))
+        on_progress(BackupProgress("read", 0, before))
         async for page in entity_store.scan(milvus, name, ["*"], batch=batch_size(saved)):
             _check_page(name, page)
             await _in_thread(rows.add, page)
-            on_progress(BackupProgress("read", rows.rows, max(counted, rows.rows)))
+            on_progress(BackupProgress("read", rows.rows, max(before, rows.rows)))
         await _in_thread(rows.close)
+        after = await entity_store.count(milvus, name)
         manifest = Manifest(
             memstore=__version__,
             written_at=began.isoformat(),
@@ -90,8 +92,9 @@ async def write_backup(
             name=name,
             aliases=aliases,
             collection=saved,
-            rows_counted=counted,
             rows=rows.rows,
+            rows_before=before,
+            rows_after=after,
             files=tuple(rows.files),
         )
         await _in_thread(write_manifest, folder, manifest)
@@ -106,7 +109,8 @@ async def write_backup(
         name=name,
         aliases=aliases,
         rows=rows.rows,
-        rows_counted=counted,
+        rows_before=before,
+        rows_after=after,
         files=len(rows.files),
         bytes=sum(each.bytes for each in rows.files),
         seconds=perf_counter() - started,

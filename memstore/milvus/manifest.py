@@ -49,8 +49,8 @@ class Manifest:
     written_at: when it began, in UTC.
     server: what the Milvus says of its version.
     name: the physical name of the collection.
-    rows_counted: how many entities there were before; another number than `rows` if something wrote meanwhile.
-    rows: how many are in the files.
+    rows: how many entities are in the files.
+    rows_before, rows_after: how many Milvus counted; other numbers than `rows` if something wrote meanwhile.
     """
 
     memstore: str
@@ -59,8 +59,9 @@ class Manifest:
     name: str
     aliases: tuple[str, ...]
     collection: SavedCollection
-    rows_counted: int
     rows: int
+    rows_before: int
+    rows_after: int
     files: tuple[SavedFile, ...]
 
 

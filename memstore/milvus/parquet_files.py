@@ -59,7 +59,10 @@ def parquet_schema(saved: SavedCollection) -> Any:
 
 
 class RowsWriter:
-    """Writes entities to `rows-00001.parquet` and on, so many to a file, a row group at a time; close it at the end."""
+    """Writes entities to `rows-00001.parquet` and on, so many to a file; close it at the end.
+
+    They are a row group when they are as many as are read at once: a server's last pages have one entity each.
+    """
 
     def __init__(self, folder: Path, saved: SavedCollection, rows_per_file: int) -> None:
         self.rows = 0
@@ -69,23 +72,44 @@ class RowsWriter:
         self._file: _PrivateFile | None = None
         self._writer: Any = None
         self._in_file = 0
+        self._waiting: list[Entity] = []
+        self._enough = batch_size(saved)
 
     def add(self, entities: Sequence[Entity]) -> None:
-        """Write entities."""
-        batch = self._encoded(entities)
+        """Write entities, now or with the next."""
+        self.rows += len(entities)
+        self._waiting.extend(entities)
+        if len(self._waiting) >= self._enough:
+            self._write()
+
+    def close(self) -> None:
+        """Write the last entities, and let all reach the disk."""
+        self._write()
+        self._finish()
+
+    def abandon(self) -> None:
+        """Let go of a file that is not finished."""
+        if self._file is not None:
+            self._file.is_abandoned = True
+            self._writer.close()  # else it tries when it is collected
+            self._file.close()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        batch = self._encoded(self._waiting)
+        self._waiting = []
         while batch.num_rows:
             if self._writer is None:
                 self._open()
             part = batch.slice(0, self._rows_per_file - self._in_file)
             self._writer.write_batch(part)
             self._in_file += part.num_rows
-            self.rows += part.num_rows
             batch = batch.slice(part.num_rows)
             if self._in_file == self._rows_per_file:
-                self.close()
+                self._finish()
 
-    def close(self) -> None:
-        """Finish the last file, and let it reach the disk."""
+    def _finish(self) -> None:
         if self._writer is None or self._file is None:
             return
         self._writer.close()
@@ -95,13 +119,6 @@ class RowsWriter:
         )
         self._file = self._writer = None
         self._in_file = 0
-
-    def abandon(self) -> None:
-        """Let go of a file that is not finished."""
-        if self._file is not None:
-            self._file.is_abandoned = True
-            self._writer.close()  # else it tries when it is collected
-            self._file.close()
 
     def _open(self) -> None:
         from pyarrow import parquet
@@ -212,27 +229,29 @@ class _PrivateFile(io.RawIOBase):
         self.sha256 = hashlib.sha256()
         self.size = 0
         self.is_abandoned = False
-        self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+        self._handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        if self.is_abandoned:
-            return len(data)
-        self.sha256.update(data)
-        self.size += len(data)
-        return self._file.write(data)
+        if not self.is_abandoned:
+            self.sha256.update(data)
+            self.size += len(data)
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._handle, left) :]
+        return len(data)
 
     def tell(self) -> int:
         return self.size
 
     def finish(self) -> None:
         """Let it reach the disk, and close it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        os.fsync(self._handle)
         self.close()
 
     def close(self) -> None:
-        self._file.close()
+        if not self.closed:
+            os.close(self._handle)
         super().close()

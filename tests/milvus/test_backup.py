@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import pytest_asyncio
+from pyarrow import parquet
+from pymilvus import DataType, MilvusClient
+
+import memstore
+from memstore.errors import BackupError, SettingsError
+from memstore.milvus import MilvusSettings, collections, entity_store, open_milvus
+from memstore.milvus import Milvus as Connection
+from memstore.milvus.backup import write_backup
+from memstore.milvus.manifest import BackupProgress
+from memstore.milvus.restore import restore_backup
+from tests.milvus.saved import ALIAS, NAME, PROPERTIES, WIDTH, contents, entities, exactly, make_collection, manifest_of
+from tests.milvus.servers import Milvus
+from tests.support import run_python
+
+
+@pytest_asyncio.fixture
+async def connection(milvus: Milvus) -> AsyncIterator[Connection]:
+    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def lite(lite_milvus: Milvus) -> AsyncIterator[Connection]:
+    async with await open_milvus(MilvusSettings(uri=lite_milvus.uri)) as opened:
+        yield opened
+
+
+async def test_files_hold_every_entity_typed_by_its_kind_and_to_the_byte(
+    connection: Connection, tmp_path: Path
+) -> None:
+    await make_collection(connection, 2_500)
+    result = await write_backup(connection, ALIAS, tmp_path / "backup", rows_per_file=1_100)
+    files = sorted((tmp_path / "backup").glob("*.parquet"))
+    table = pa.concat_tables([parquet.read_table(each) for each in files])
+    assert [each.name for each in files] == ["rows-00001.parquet", "rows-00002.parquet", "rows-00003.parquet"]
+    assert [parquet.read_metadata(each).num_rows for each in files] == [1_100, 1_100, 300]
+    assert {each.name: str(each.type) for each in table.schema} == {
+        "id": "string",
+        "org_id": "string",
+        "word": "string",
+        "embedding": f"fixed_size_list<element: float>[{WIDTH}]",
+        "importance": "int8",
+        "count": "int32",
+        "created_at": "int64",
+        "decay": "float",
+        "is_deleted": "bool",
+        "$meta": "string",
+    }
+    wanted = {each["id"]: exactly(each) for each in entities(2_500)}
+    assert {each["id"]: exactly(_entity(each)) for each in table.to_pylist()} == wanted
+    assert (result.rows, result.rows_before, result.rows_after, result.files) == (2_500, 2_500, 2_500, 3)
+
+
+async def test_the_manifest_says_what_the_collection_was(connection: Connection, tmp_path: Path) -> None:
+    await make_collection(connection, 10)
+    folder = tmp_path / "backup"
+    result = await write_backup(connection, NAME, folder)
+    said = manifest_of(folder)
+    on_lite = connection.capabilities.engine == "lite"
+    assert (said["format"], said["memstore"], said["name"], said["aliases"]) == (
+        1, memstore.__version__, NAME, [ALIAS]
+    )  # fmt: skip
+    assert said["server"] == connection.capabilities.said
+    assert (said["rows"], said["rows_before"], said["rows_after"]) == (10, 10, 10)
+    made = said["collection"]
+    assert [each["name"] for each in made["fields"] if each["is_primary"]] == ["id"]
+    assert [each["name"] for each in made["fields"] if each["is_partition_key"]] == ["org_id"]
+    assert {each["name"]: each["length"] for each in made["fields"] if each["length"]} == {
+        "id": 36, "org_id": 36, "word": 400, "embedding": WIDTH
+    }  # fmt: skip
+    assert (made["is_dynamic"], made["shards"], made["properties"]) == (True, 1 if on_lite else 2, PROPERTIES)
+    indexes = {each["field"]: (each["type"], each["metric"], each["build"]) for each in made["indexes"]}
+    assert indexes == (
+        {"embedding": ("FLAT", "COSINE", {})}
+        if on_lite
+        else {
+            "embedding": ("HNSW", "COSINE", {"M": 16, "efConstruction": 200}),
+            "importance": ("STL_SORT", None, {}),
+            "word": ("Trie", None, {}),
+        }
+    )
+    file = said["files"][0]
+    content = (folder / "rows-00001.parquet").read_bytes()
+    assert (file["bytes"], file["sha256"]) == (len(content), hashlib.sha256(content).hexdigest())
+    assert result.bytes == len(content)
+
+
+async def test_a_backup_can_be_read_by_its_owner_only(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 10)
+    folder = tmp_path / "backup"
+    folder.mkdir(mode=0o755)
+    await write_backup(lite, NAME, folder)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()} == {
+        "manifest.json": 0o600,
+        "rows-00001.parquet": 0o600,
+    }
+
+
+async def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 10)
+    folder = tmp_path / "backup"
+    await write_backup(lite, NAME, folder)
+    before = {each.name: each.read_bytes() for each in folder.iterdir()}
+    with pytest.raises(BackupError, match="not empty. Name a new folder"):
+        await write_backup(lite, NAME, folder)
+    assert {each.name: each.read_bytes() for each in folder.iterdir()} == before
+    with pytest.raises(BackupError, match="Name a new folder"):
+        await write_backup(lite, NAME, folder / "manifest.json")
+
+
+async def test_what_is_not_there_is_refused(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 1)
+    with pytest.raises(BackupError, match=f"no collection or alias 'nobody' in Milvus. There are: {NAME}"):
+        await write_backup(lite, "nobody", tmp_path / "backup")
+    with pytest.raises(SettingsError, match="the rows per file are 0"):
+        await write_backup(lite, NAME, tmp_path / "backup", rows_per_file=0)
+    assert not (tmp_path / "backup").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "more", "what"),
+    [
+        ({"field_name": "extra", "datatype": DataType.JSON}, {}, "a field extra of type JSON"),
+        ({"field_name": "extra", "datatype": DataType.DOUBLE}, {}, "a field extra of type DOUBLE"),
+        ({"field_name": "extra", "datatype": DataType.INT64, "default_value": 3}, {}, "a default for extra"),
+        ({"field_name": "extra", "datatype": DataType.BOOL}, {"primary": "key"}, "no VARCHAR 'id' for its primary key"),
+    ],
+)
+async def test_a_collection_that_would_not_be_kept_whole_is_refused(
+    lite: Connection, tmp_path: Path, field: dict[str, Any], more: dict[str, str], what: str
+) -> None:
+    def make(client: MilvusClient) -> None:
+        schema = client.create_schema(auto_id=False)
+        schema.add_field(more.get("primary", "id"), DataType.VARCHAR, max_length=36, is_primary=True)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=WIDTH)
+        schema.add_field(**field)
+        client.create_collection("theirs", schema=schema, timeout=30)
+
+    await lite.write(make)
+    with pytest.raises(BackupError, match=f"theirs has {what}, which a backup of memstore would lose"):
+        await write_backup(lite, "theirs", tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+async def test_partitions_of_its_own_are_refused(lite: Connection, tmp_path: Path) -> None:
+    def make(client: MilvusClient) -> None:
+        schema = client.create_schema(auto_id=False)
+        schema.add_field("id", DataType.VARCHAR, max_length=36, is_primary=True)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=WIDTH)
+        client.create_collection("theirs", schema=schema, timeout=30)
+        client.create_partition("theirs", "drawer", timeout=30)
+
+    await lite.write(make)
+    with pytest.raises(BackupError, match="theirs has partitions of its own: drawer"):
+        await write_backup(lite, "theirs", tmp_path / "backup")
+
+
+async def test_an_id_that_pymilvus_cannot_read_on_from_is_refused(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 10)
+    await entity_store.upsert(lite, NAME, [{**entities(1)[0], "id": 'x" or id != "'}])
+    with pytest.raises(BackupError, match="after which pymilvus cannot read on"):
+        await write_backup(lite, NAME, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+async def test_what_is_written_meanwhile_is_counted_and_no_error(connection: Connection, tmp_path: Path) -> None:
+    await make_collection(connection, 3_000)
+    new = [{**each, "id": f"x{each['id']}"} for each in entities(200)]
+    writes: list[asyncio.Task[None]] = []
+
+    def write_at_once(progress: BackupProgress) -> None:
+        if not writes:
+            writes.append(asyncio.ensure_future(entity_store.upsert(connection, NAME, new)))
+
+    result = await write_backup(connection, NAME, tmp_path / "backup", on_progress=write_at_once)
+    await asyncio.gather(*writes)
+    said = manifest_of(tmp_path / "backup")
+    assert (said["rows_before"], said["rows_after"]) == (3_000, 3_200) == (result.rows_before, result.rows_after)
+    assert 3_000 <= said["rows"] <= 3_200
+    restored = await restore_backup(connection, tmp_path / "backup", as_name="restored")
+    assert restored.rows == said["rows"] == await entity_store.count(connection, "restored")
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_backup_that_fails_leaves_no_file(lite: Connection, tmp_path: Path, is_new: bool) -> None:
+    await make_collection(lite, 3_000)
+    folder = tmp_path / "backup"
+    if not is_new:
+        folder.mkdir()
+
+    with pytest.raises(ZeroDivisionError):
+        await write_backup(lite, NAME, folder, rows_per_file=500, on_progress=_at(2_000, lambda: 1 // 0))
+    assert folder.exists() is not is_new
+    assert is_new or not list(folder.iterdir())
+
+
+async def test_a_backup_that_is_cancelled_leaves_no_file(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 3_000)
+    folder = tmp_path / "backup"
+    running = asyncio.ensure_future(write_backup(lite, NAME, folder, on_progress=_at(1_000, lambda: running.cancel())))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert not folder.exists()
+
+
+async def test_a_disk_that_is_full_is_said_and_leaves_no_file(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 3_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    full = _at(1_000, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1])))
+    try:
+        with pytest.raises(BackupError, match="backup cannot be written: .*File too large.*Name another folder"):
+            await write_backup(lite, NAME, tmp_path / "backup", on_progress=full)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert not (tmp_path / "backup").exists()
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from memstore.milvus import MilvusSettings, open_milvus
+from memstore.milvus.backup import write_backup
+
+def at_half(progress):
+    if progress.done >= 2_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    async with await open_milvus(MilvusSettings(uri=sys.argv[1])) as milvus:
+        await write_backup(milvus, "memories", sys.argv[2], rows_per_file=500, on_progress=at_half)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_backup_that_was_killed_is_no_backup(milvus: Milvus, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as connection:
+        await make_collection(connection, 3_000)
+    killed = await asyncio.to_thread(run_python, "-c", KILLED, milvus.uri, str(folder))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert sorted(each.name for each in folder.iterdir())[:3] == [f"rows-{n:05}.parquet" for n in (1, 2, 3)]
+    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as connection:
+        with pytest.raises(
+            BackupError, match=r"has no manifest.json: .* not finished. Write another, into a new folder"
+        ):
+            await restore_backup(connection, folder, as_name="restored")
+        with pytest.raises(BackupError, match="not empty"):
+            await write_backup(connection, NAME, folder)
+        assert await collections.names(connection) == [NAME]
+        assert len(await contents(connection, NAME)) == 3_000
+
+
+def test_without_pyarrow_it_is_said_what_to_install() -> None:
+    script = (
+        "import asyncio, sys; import memstore.milvus.restore as r, memstore.milvus.backup as b; "
+        "assert not {'pyarrow', 'pymilvus'} & set(sys.modules); sys.modules['pyarrow'] = None\n"
+        "for work in (b.write_backup(None, 'x', 'y'), r.restore_backup(None, 'y')):\n"
+        "    try: asyncio.run(work)\n"
+        "    except Exception as error: print(type(error).__name__, error)"
+    )
+    told = run_python("-c", script)
+    assert told.stdout.splitlines() == [
+        "MissingPackageError a backup of Milvus needs the extra 'milvus-backup'. "
+        "Run: pip install 'memstore[milvus-backup]'"
+    ] * 2, told.stderr  # fmt: skip
+
+
+def _at(done: int, work: Callable[[], Any]) -> Callable[[BackupProgress], None]:
+    def on_progress(progress: BackupProgress) -> None:
+        if progress.done >= done:
+            work()
+
+    return on_progress
+
+
+def _entity(row: dict[str, Any]) -> dict[str, Any]:
+    import json
+
+    others = json.loads(row.pop("$meta"))
+    return {**row, **others, "embedding": np.asarray(row["embedding"], np.float32)}

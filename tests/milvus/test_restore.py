@@ -1,0 +1,412 @@
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from pymilvus import DataType, MilvusClient
+
+from memstore.errors import BackupError
+from memstore.milvus import Milvus as Connection
+from memstore.milvus import MilvusSettings, collections, entity_store, open_milvus
+from memstore.milvus.backup import write_backup
+from memstore.milvus.engine import HNSW
+from memstore.milvus.manifest import BackupProgress
+from memstore.milvus.restore import restore_backup
+from tests.milvus.conftest import on_real_milvus
+from tests.milvus.saved import (
+    ALIAS,
+    NAME,
+    SPEC,
+    contents,
+    definition,
+    entities,
+    everything,
+    exactly,
+    make_collection,
+    remove_collection,
+)
+from tests.milvus.servers import Milvus
+from tests.support import run_python
+
+
+@pytest_asyncio.fixture
+async def connection(milvus: Milvus) -> AsyncIterator[Connection]:
+    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def lite(lite_milvus: Milvus) -> AsyncIterator[Connection]:
+    async with await open_milvus(MilvusSettings(uri=lite_milvus.uri)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "backup"
+
+
+async def test_what_was_dropped_comes_back_equal_to_the_byte(connection: Connection, folder: Path) -> None:
+    await make_collection(connection, 2_300)
+    before, rows = await definition(connection, NAME), await contents(connection, NAME)
+    assert rows == {each["id"]: exactly(each) for each in entities(2_300)}
+    await write_backup(connection, ALIAS, folder, rows_per_file=1_000)
+    await remove_collection(connection)
+    result = await restore_backup(connection, folder)
+    assert (result.name, result.aliases, result.rows, result.adapted) == (NAME, (ALIAS,), 2_300, ())
+    assert not result.replaced
+    assert await definition(connection, NAME) == before
+    assert await contents(connection, NAME) == rows
+    assert await collections.target_of(connection, ALIAS) == NAME
+    found = await entity_store.search(
+        connection, ALIAS, entities(9)[8]["embedding"], "", limit=1, params={}, fields=[], consistency="Strong"
+    )
+    assert found[0][1]["id"] == "00000008"
+
+
+async def test_under_another_name_it_is_a_copy_without_aliases(connection: Connection, folder: Path) -> None:
+    await make_collection(connection, 100)
+    await write_backup(connection, NAME, folder)
+    before = await everything(connection)
+    result = await restore_backup(connection, folder, as_name="_copy_2")
+    assert (result.name, result.aliases, result.rows) == ("_copy_2", (), 100)
+    after = await everything(connection)
+    made, aliases, count = after.pop("_copy_2")
+    assert (made, aliases, count) == (before[NAME][0], [], 100)
+    assert after == before
+    assert await contents(connection, "_copy_2") == await contents(connection, NAME)
+
+
+async def test_an_empty_collection_comes_back(connection: Connection, folder: Path) -> None:
+    await make_collection(connection, 0)
+    before = await everything(connection)
+    await write_backup(connection, NAME, folder)
+    assert [each.name for each in folder.iterdir()] == ["manifest.json"]
+    await remove_collection(connection)
+    assert (await restore_backup(connection, folder)).rows == 0
+    assert await everything(connection) == before
+
+
+async def test_one_without_dynamic_fields_and_with_null_comes_back(lite: Connection, folder: Path) -> None:
+    def make(client: MilvusClient) -> None:
+        schema = client.create_schema(auto_id=False)
+        schema.add_field("id", DataType.VARCHAR, max_length=36, is_primary=True)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=2)
+        schema.add_field("word", DataType.VARCHAR, max_length=9, nullable=True)
+        schema.add_field("number", DataType.INT64, nullable=True)
+        client.create_collection("plain", schema=schema, timeout=30)
+
+    rows = [
+        {"id": str(n), "embedding": [n, 1.0], "word": ("", None)[n % 2], "number": (None, 0)[n % 2]} for n in (1, 2)
+    ]
+    await lite.write(make)
+    await entity_store.upsert(lite, "plain", rows)
+    await write_backup(lite, "plain", folder)
+    await restore_backup(lite, folder, as_name="again")
+    pages = [page async for page in entity_store.scan(lite, "again", ["*"])]
+    assert [dict(row) for row in pages[0]] == rows
+    assert await definition(lite, "again") == await definition(lite, "plain")
+
+
+def _flip(position: float) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "rows-00002.parquet"
+        content = bytearray(path.read_bytes())
+        content[min(int(len(content) * position), len(content) - 1)] ^= 1
+        path.write_bytes(content)
+
+    return damage
+
+
+def _swap(folder: Path) -> None:
+    first, second, aside = folder / "rows-00001.parquet", folder / "rows-00002.parquet", folder / "aside"
+    first.rename(aside)
+    second.rename(first)
+    aside.rename(second)
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "rows-00003.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def _edit(old: str, new: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "manifest.json"
+        before = path.read_text()
+        assert old in before
+        path.write_text(before.replace(old, new, 1))
+
+    return damage
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    **{f"a bit at {part}": (_flip(part), "00002.parquet is damaged: its checksum") for part in (0, 0.1, 0.5, 0.9, 1)},
+    "truncated": (_truncate, r"00003.parquet is damaged: it has \d+ bytes, and had \d+"),
+    "emptied": (lambda folder: (folder / "rows-00001.parquet").write_bytes(b""), "00001.parquet is damaged: it has 0"),
+    "deleted": (lambda folder: (folder / "rows-00001.parquet").unlink(), "lacks rows-00001.parquet"),
+    "swapped": (_swap, "00001.parquet is damaged"),
+    "an extra file": (lambda folder: (folder / "rows-00004.parquet").touch(), "holds rows-00004.parquet, which"),
+    "an extra folder": (lambda folder: (folder / ".hidden").mkdir(), "holds .hidden, which"),
+    "a number": (_edit('"rows": 250', '"rows": 251'), "manifest.json is damaged, or was changed by hand"),
+    "a name": (_edit(NAME, "memories__0002"), "manifest.json is damaged, or was changed by hand"),
+    "a space": (_edit('"rows": 250', '"rows":  250'), "manifest.json is damaged, or was changed by hand"),
+    "a file outside": (_edit("rows-00001", "../../rows-00001"), "manifest.json is damaged, or was changed by hand"),
+    "no manifest": (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
+    "half a manifest": (
+        lambda folder: (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:300]) and None,
+        "manifest.json is damaged",
+    ),
+    "a list": (lambda folder: (folder / "manifest.json").write_text("[1]") and None, "manifest.json is damaged"),
+    "a later format": (_edit('"format": 1', '"format": 2'), "is of format 2, and this memstore knows 1. Run: pip"),
+    "no format": (_edit('"format": 1', '"format": true'), "is of format True"),
+}
+
+
+async def test_every_damage_is_refused_before_anything_changes(lite: Connection, tmp_path: Path) -> None:
+    import shutil
+
+    await make_collection(lite, 250)
+    await write_backup(lite, NAME, tmp_path / "whole", rows_per_file=100)
+    await remove_collection(lite)
+    await make_collection(lite, 3, name="bystander", alias=None)
+    before = await everything(lite)
+    for number, (name, (damage, message)) in enumerate(DAMAGES.items()):
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "whole", folder)
+        damage(folder)
+        for as_name in (None, "copy"):
+            with pytest.raises(BackupError, match=message):
+                await restore_backup(lite, folder, as_name=as_name)
+            assert await everything(lite) == before, name
+    with pytest.raises(BackupError, match="there is no folder"):
+        await restore_backup(lite, tmp_path / "nowhere")
+    await restore_backup(lite, tmp_path / "whole")
+
+
+async def test_every_bit_of_a_small_backup_counts(lite: Connection, folder: Path) -> None:
+    await make_collection(lite, 1)
+    await write_backup(lite, NAME, folder)
+    before = await everything(lite)
+    for path in sorted(folder.iterdir()):
+        whole = path.read_bytes()
+        for position in range(0, len(whole), 7):
+            changed = bytearray(whole)
+            changed[position] ^= 1 << position % 8
+            path.write_bytes(changed)
+            with pytest.raises(BackupError):
+                await restore_backup(lite, folder, as_name="copy")
+        path.write_bytes(whole)
+    assert await everything(lite) == before
+
+
+async def test_a_name_that_is_taken_is_refused(connection: Connection, folder: Path) -> None:
+    await make_collection(connection, 5)
+    await write_backup(connection, NAME, folder)
+    before = await everything(connection)
+    again = f"memstore milvus restore {folder} --as NAME"
+    for as_name in (None, NAME):
+        with pytest.raises(BackupError, match=f"there is a collection {NAME} in Milvus, and it stays. .*: {again}"):
+            await restore_backup(connection, folder, as_name=as_name)
+    with pytest.raises(BackupError, match=f"{ALIAS} is an alias of {NAME} in Milvus. .*: {again}"):
+        await restore_backup(connection, folder, as_name=ALIAS)
+    assert await everything(connection) == before
+
+
+@pytest.mark.parametrize("name", ["", "bad-name", "1st", "größe", "a" * 256, "two words", "x;y", "name\n"])
+async def test_a_name_that_servers_do_not_take_is_refused(lite: Connection, folder: Path, name: str) -> None:
+    await make_collection(lite, 1)
+    await write_backup(lite, NAME, folder)
+    with pytest.raises(
+        BackupError, match="cannot be the name of a collection. Needed: letters, digits and underscores"
+    ):
+        await restore_backup(lite, folder, as_name=name)
+    assert await collections.names(lite) == [NAME]
+
+
+async def test_an_alias_that_leads_elsewhere_stays(lite: Connection, folder: Path) -> None:
+    await make_collection(lite, 5)
+    await write_backup(lite, NAME, folder)
+    await remove_collection(lite)
+    await make_collection(lite, 3, name="newer")
+    before = await everything(lite)
+    with pytest.raises(BackupError, match=f"the alias {ALIAS} of the backup leads to newer in Milvus, and stays"):
+        await restore_backup(lite, folder)
+    assert await everything(lite) == before
+    await remove_collection(lite, "newer")
+    await make_collection(lite, 3, name=ALIAS, alias=None)
+    with pytest.raises(BackupError, match=f"has an alias {ALIAS}, which is a collection in Milvus"):
+        await restore_backup(lite, folder)
+    assert await collections.names(lite) == [ALIAS]
+
+
+async def test_a_restore_that_fails_half_way_leaves_nothing(connection: Connection, folder: Path) -> None:
+    await make_collection(connection, 2_500)
+    await write_backup(connection, NAME, folder, rows_per_file=1_000)
+    await remove_collection(connection)
+    with pytest.raises(ZeroDivisionError):
+        await restore_backup(connection, folder, on_progress=_at("write", 1_000, lambda: 1 // 0))
+    assert await everything(connection) == {}
+    running = asyncio.ensure_future(
+        restore_backup(connection, folder, on_progress=_at("verify", 1_000, lambda: running.cancel()))
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert await everything(connection) == {}
+    assert await collections.target_of(connection, ALIAS) is None
+    assert (await restore_backup(connection, folder)).rows == 2_500
+
+
+async def test_an_entity_that_did_not_arrive_is_noticed(milvus: Milvus, connection: Connection, folder: Path) -> None:
+    await make_collection(connection, 200)
+    await write_backup(connection, NAME, folder)
+    await remove_collection(connection)
+    client = MilvusClient(milvus.uri)
+
+    def lose() -> None:
+        client.delete(NAME, filter='id == "00000007"', timeout=30)
+
+    def replace() -> None:
+        lose()
+        client.upsert(NAME, [{**entities(1)[0], "id": "another"}], timeout=30)
+
+    with pytest.raises(BackupError, match="has 199 entities after the restore, and the backup 200"):
+        await restore_backup(connection, folder, on_progress=_at("write", 200, lose))
+    with pytest.raises(BackupError, match="lacks 1 entities after the restore, the first '00000007'"):
+        await restore_backup(connection, folder, on_progress=_at("write", 200, replace))
+    assert await collections.names(connection) == []
+    client.close()
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from memstore.milvus import MilvusSettings, open_milvus
+from memstore.milvus.restore import restore_backup
+
+def at_half(progress):
+    if progress.phase == "write" and progress.done >= 1_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+async def main():
+    async with await open_milvus(MilvusSettings(uri=sys.argv[1])) as milvus:
+        await restore_backup(milvus, sys.argv[2], on_progress=at_half)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_killed_restore_left_is_replaced_by_the_next(milvus: Milvus, folder: Path) -> None:
+    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as connection:
+        await make_collection(connection, 2_500)
+        rows = await contents(connection, NAME)
+        await write_backup(connection, NAME, folder, rows_per_file=1_000)
+        await remove_collection(connection)
+    killed = await asyncio.to_thread(run_python, "-c", KILLED, milvus.uri, str(folder))
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as connection:
+        left = await collections.describe(connection, NAME)
+        assert left.properties["memstore.state"] == "restoring"
+        assert await collections.target_of(connection, ALIAS) is None
+        with pytest.raises(BackupError, match=f"{NAME} is what a restore has not finished. Restore it first"):
+            await write_backup(connection, NAME, folder.parent / "other")
+        result = await restore_backup(connection, folder)
+        assert (result.replaced, result.rows, result.aliases) == (True, 2_500, (ALIAS,))
+        assert await contents(connection, NAME) == rows
+        found = await collections.describe(connection, NAME)
+        assert found.properties["memstore.state"] == "active"
+
+
+async def test_one_killed_after_its_aliases_is_replaced_too_unless_others_lead_to_it(
+    lite: Connection, folder: Path
+) -> None:
+    await make_collection(lite, 10)
+    await write_backup(lite, NAME, folder)
+    await collections.set_properties(lite, NAME, {"memstore.state": "restoring"})
+    await collections.point(lite, "another", NAME)
+    before = await everything(lite)
+    with pytest.raises(BackupError, match="and another leads to it. Lead readers elsewhere first"):
+        await restore_backup(lite, folder)
+    assert await everything(lite) == before
+    await collections.remove_alias(lite, "another")
+    assert (await restore_backup(lite, folder)).replaced
+    assert await collections.aliases_of(lite, NAME) == [ALIAS]
+    assert len(await contents(lite, NAME)) == 10
+
+
+async def test_a_collection_that_had_no_state_has_none_again(lite: Connection, folder: Path) -> None:
+    await collections.create(lite, NAME, SPEC, {"colour": "blue"})
+    await write_backup(lite, NAME, folder)
+    await restore_backup(lite, folder, as_name="copy")
+    assert (await collections.describe(lite, "copy")).properties == {"colour": "blue"}
+
+
+async def test_an_index_that_was_chosen_comes_back_with_its_parameters(lite: Connection, folder: Path) -> None:
+    await collections.create(lite, NAME, SPEC, {})
+
+    def index(client: MilvusClient) -> None:
+        params = client.prepare_index_params()
+        built = {"nlist": 77}
+        params.add_index("embedding", index_type="IVF_FLAT", metric_type="L2", params={**built, "params": built})
+        params.add_index("word", index_type="INVERTED")
+        client.create_index(NAME, params, sync=False, timeout=30)
+
+    await lite.write(index)
+    await entity_store.upsert(lite, NAME, entities(100))
+    await write_backup(lite, NAME, folder)
+    result = await restore_backup(lite, folder, as_name="copy")
+    assert result.adapted == ()
+    made = await definition(lite, "copy")
+    assert made == await definition(lite, NAME)
+    assert [str(each) for each in made["indexes"]] == ["IVF_FLAT (L2, nlist 77)", "INVERTED"]
+
+
+@on_real_milvus
+async def test_a_server_and_milvus_lite_restore_each_other(
+    real_milvus: Milvus, lite: Connection, tmp_path: Path
+) -> None:
+    async with await open_milvus(MilvusSettings(uri=real_milvus.uri)) as real:
+        await make_collection(real, 300)
+        rows = await contents(real, NAME)
+        await write_backup(real, NAME, tmp_path / "real")
+        result = await restore_backup(lite, tmp_path / "real")
+        assert result.adapted == (
+            "the index on embedding is FLAT (COSINE) on Milvus milvus_lite-3.2.2; it was "
+            "HNSW (COSINE, M 16, efConstruction 200)",
+            "the index on importance has none on Milvus milvus_lite-3.2.2; it was STL_SORT",
+            "the index on word has none on Milvus milvus_lite-3.2.2; it was Trie",
+        )
+        assert await contents(lite, NAME) == rows
+        await write_backup(lite, NAME, tmp_path / "lite")
+        back = await restore_backup(real, tmp_path / "lite", as_name="back")
+        assert back.adapted == ()
+        assert await contents(real, "back") == rows
+        assert (await collections.describe(real, "back")).indexes == {"embedding": "FLAT"}
+
+
+@on_real_milvus
+async def test_null_is_refused_where_the_server_has_none(real_milvus: Milvus, lite: Connection, folder: Path) -> None:
+    def make(client: MilvusClient) -> None:
+        schema = client.create_schema(auto_id=False)
+        schema.add_field("id", DataType.VARCHAR, max_length=36, is_primary=True)
+        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=2)
+        schema.add_field("word", DataType.VARCHAR, max_length=9, nullable=True)
+        client.create_collection("plain", schema=schema, timeout=30)
+
+    await lite.write(make)
+    await write_backup(lite, "plain", folder)
+    async with await open_milvus(MilvusSettings(uri=real_milvus.uri)) as real:
+        with pytest.raises(BackupError, match="word may be null, and Milvus v2.3.5-lite has no null"):
+            await restore_backup(real, folder)
+        assert await collections.names(real) == []
+
+
+def _at(phase: str, done: int, work: Callable[[], object]) -> Callable[[BackupProgress], None]:
+    def on_progress(progress: BackupProgress) -> None:
+        if progress.phase == phase and progress.done >= done:
+            work()
+
+    return on_progress
