@@ -28,6 +28,7 @@ ON_ONE_MAJOR = tuple(
         "cli",
         "hosts",
         "migrations/lint",
+        "milvus",
         "migrations/sums",
         "migrations/operations/test_progress.py",
         "migrations/test_environment.py",
@@ -64,7 +65,7 @@ def _is_wanted(item: pytest.Item, majors: set[int]) -> bool:
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test depends on what the developer has set."""
     for name in list(os.environ):
-        if name == "DATABASE_URL" or name.startswith("MEMSTORE_"):
+        if name == "DATABASE_URL" or name.startswith(("MEMSTORE_", "MILVUS_")):
             monkeypatch.delenv(name)
 
 

@@ -61,12 +61,14 @@ def rows_of(tenant: UUID, number: int = 0) -> dict[str, list[Row]]:
         # One row a tenant: there is no other.
         "search_statistics": [] if number else [mine | {"memories": 2, "embedded": 0, "users": {}, "sample": []}],
         "word_statistics": [mine | {"lexeme": former, "documents": 1}],
+        "mirror_rejections": [mine | {"node_id": memory, "reason": "x"}],
     }
 
 
+# The outbox of the mirror is no tenant's: what is in it outlives the tenant that it names.
 OWNED_TABLES = """
     SELECT relname AS "table", attname AS "column" FROM pg_class JOIN pg_attribute ON attrelid = pg_class.oid
-    WHERE relnamespace = 'memstore'::regnamespace AND relkind IN ('r', 'p')
+    WHERE relnamespace = 'memstore'::regnamespace AND relkind IN ('r', 'p') AND relname <> 'mirror_outbox'
     AND (attname = 'tenant_id' OR (relname, attname) = ('tenants', 'id'))
 """
 

@@ -28,6 +28,9 @@ RIGHTS: dict[str, set[str]] = {
     "settings": {"SELECT"},
     "migration_ledger": set(),
     "migration_repairs": set(),
+    "mirror_outbox": set(),
+    "mirror_rejections": set(),
+    "mirror_ledger": set(),
     "tenants": {"SELECT", "INSERT", "UPDATE"},
     "embedding_models": {"SELECT", "INSERT"},
     "memory_access_log": {"SELECT", "INSERT"},
@@ -65,6 +68,7 @@ OF_THE_OWNER = {
     "explain_memories",
     "embedding_coverages",
     "embedding_rows",
+    "enqueue_for_mirror",  # nor may anybody else: it is for triggers (tests/models/test_mirror.py)
 }
 # Tried there, or for the owner alone (tests/store/indexes/), or asking for no more than how a query would be run.
 ELSEWHERE = {

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..database import connecting, driver_error, explained, open_connection
 from ..errors import MigrationError, SchemaMismatchError
-from ..models import SCHEMA
+from ..models import MIRROR_TRIGGERS, SCHEMA
 from .catalog import Catalog, Change, DbObject, Difference, Problem, compare_catalogs, read_catalog, shipped_catalog
 from .catalog.compare import vector_indexes
 from .grants import expected_grants
@@ -22,11 +22,13 @@ from .status import check_known, current_revision
 from .width import installed_embedding_dim
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from sqlalchemy import Connection
     from sqlalchemy.engine import URL
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from .catalog.objects import Attributes
 
 LOCK_TIMEOUT_MS = 2_000
 VERSION_TABLE = f"{SCHEMA}.alembic_version"
@@ -105,7 +107,8 @@ async def read_only(connection: AsyncConnection) -> AsyncIterator[None]:
 def compare_with(connection: Connection, revision: str) -> SchemaCheck:
     """Compare the schema behind a connection with what memstore ships for `revision`. Reads only.
 
-    A version table that is not there is no difference: who adopts a schema has none.
+    A version table that is not there is no difference: who adopts a schema has none. Nor is it one whether the triggers
+    of the mirror are on, as long as all of them are or none.
     """
     found = read_catalog(connection, SCHEMA)
     setting = (
@@ -116,6 +119,7 @@ def compare_with(connection: Connection, revision: str) -> SchemaCheck:
     if DbObject("table", "", VERSION_TABLE) not in found.objects:
         shipped = {each: has for each, has in shipped.items() if VERSION_TABLE not in (each.on, each.name)}
     shipped |= expected_grants(found.objects, shipped)
+    shipped |= _mirror_triggers(found, shipped)
     needed = Catalog(shipped, found.owner)
     differences = compare_catalogs(found, needed)
     return SchemaCheck(
@@ -125,6 +129,14 @@ def compare_with(connection: Connection, revision: str) -> SchemaCheck:
         differences=(*differences, *problem),
         vector_indexes=vector_indexes(found, needed),
     )
+
+
+def _mirror_triggers(found: Catalog, shipped: Mapping[DbObject, Attributes]) -> dict[DbObject, Attributes]:
+    """Return the triggers of the mirror as the operator has turned them: all on where one of them is, else off."""
+    triggers = {each: has for each, has in shipped.items() if each.kind == "trigger" and each.name in MIRROR_TRIGGERS}
+    if any("enabled" not in found.objects.get(each, {"enabled": "never"}) for each in triggers):
+        return {each: {"definition": has["definition"]} for each, has in triggers.items()}
+    return triggers
 
 
 def _width(setting: int | None, found: Catalog) -> tuple[int, tuple[Difference, ...]]:

@@ -14,6 +14,7 @@ from ..models import (
     Base,
     EmbeddingModel,
     MemoryAccess,
+    MirrorRejection,
     SearchStatistics,
     Tenant,
     TenantOwned,
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from .catalog.objects import Attributes
 
+# What runs as the owner and for triggers alone. A role that may execute it could put it on a table of its own.
+_FOR_TRIGGERS = f"{SCHEMA}.enqueue_for_mirror()"
+
 _ROLE = text("""
     SELECT quote_ident(:role) AS quoted, r.rolsuper OR r.rolbypassrls AS bypasses,
            pg_has_role(r.oid, n.nspowner, 'MEMBER') AS owns, pg_has_role(n.nspowner, 'USAGE') AS may_grant,
@@ -44,9 +48,9 @@ async def grant(target: AsyncEngine | URL | str, role: str) -> tuple[str, ...]:
     """Grant `role` what an application needs, in one transaction, and return the statements that were run.
 
     It may use the tables, read the views, the revision and the width of embeddings, sign up tenants and users, and
-    register embedding models; it may not delete tenants, change a registered model or the access log, see the ledger,
-    or own anything, so row level security confines it to the tenant it has set. Run it again after an upgrade that adds
-    tables.
+    register embedding models; it may not delete tenants, change a registered model or the access log, see the ledger or
+    the tables of the mirror, or own anything, so row level security confines it to the tenant it has set. Run it again
+    after an upgrade that adds tables.
 
     Raises:
         PermissionDeniedError: there is no such role, or row level security would not apply to it.
@@ -85,6 +89,7 @@ def _statements(connection: Connection, role: str) -> tuple[str, ...]:
         grouped.setdefault(", ".join(privileges), []).append(target)
     return (
         f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {SCHEMA} TO {row.quoted}",
+        f"REVOKE EXECUTE ON FUNCTION {_FOR_TRIGGERS} FROM {row.quoted}",
         *(f"GRANT {privileges} ON {', '.join(names)} TO {row.quoted}" for privileges, names in grouped.items()),
     )
 
@@ -92,7 +97,9 @@ def _statements(connection: Connection, role: str) -> tuple[str, ...]:
 def application_rights() -> dict[str, tuple[str, ...]]:
     """Return what an application's role may do, by the object: a schema, a table or a view."""
     tenant_owned = {
-        str(mapper.local_table) for mapper in Base.registry.mappers if issubclass(mapper.class_, TenantOwned | User)
+        str(mapper.local_table)
+        for mapper in Base.registry.mappers
+        if issubclass(mapper.class_, TenantOwned | User) and mapper.class_ is not MirrorRejection
     }
     return {
         f"schema {SCHEMA}": ("USAGE",),
@@ -116,7 +123,7 @@ def expected_grants(
     """
     objects = {str(each): has for each, has in schema.items()}
     rights = {on: set(privileges) for on, privileges in application_rights().items() if on in objects}
-    rights |= {on: {"EXECUTE"} for on in objects if on.startswith("function ")}
+    rights |= {on: {"EXECUTE"} for on in objects if on.startswith("function ") and on != f"function {_FOR_TRIGGERS}"}
     granted = {each: set(has["privileges"]) for each, has in found.items() if each.kind == "grant"}
     for_everybody = {
         each.on for each, privileges in granted.items() if each.name == "PUBLIC" and "EXECUTE" in privileges

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ..errors import MilvusRefusedError, MilvusStateError, MilvusUnreachableError
+from ..errors import MilvusStateError, MilvusUnreachableError
 from .engine import Engine
 from .fields import CollectionSpec, Kind
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from .client import Milvus
     from .engine import VectorIndex
 
-_NO_SUCH_ALIAS = (100, 1600)
 _LOAD_TIMEOUT_S = 600.0
 _POLL_S = 0.1
 
@@ -61,14 +60,15 @@ async def names(milvus: Milvus) -> list[str]:
 
 async def target_of(milvus: Milvus, alias: str) -> str | None:
     """Return the physical name that an alias leads to; None where there is no such alias."""
-    try:
-        found = await milvus.read(lambda c: c.describe_alias(alias, timeout=milvus.timeout))
-    except MilvusRefusedError as error:
-        if error.milvus_code in _NO_SUCH_ALIAS:
+
+    def ask(client: MilvusClient) -> str | None:
+        # Asked for what is not there pymilvus logs an error, with its trace.
+        if alias not in client.list_aliases(timeout=milvus.timeout)["aliases"]:
             return None
-        raise
-    target: str = found["collection_name"]
-    return target
+        target: str = client.describe_alias(alias, timeout=milvus.timeout)["collection_name"]
+        return target
+
+    return await milvus.read(ask)
 
 
 async def aliases_of(milvus: Milvus, name: str) -> list[str]:
@@ -164,7 +164,9 @@ async def describe(milvus: Milvus, name: str) -> FoundCollection:
             of = client.describe_index(name, index, timeout=milvus.timeout)
             indexes[of["field_name"]] = of["index_type"]
             if of["field_name"] in vectors:
-                metric, build = of.get("metric_type"), {str(key): str(value) for key, value in of.items()}
+                # A server lists the parameters beside the rest, Milvus Lite has them in one of their own.
+                metric, given = of.get("metric_type"), {**of, **(of.get("params") or {})}
+                build = {str(key): str(value) for key, value in given.items()}
         return FoundCollection(
             name=told["collection_name"],
             fields=tuple(_found(each) for each in told["fields"]),

@@ -116,6 +116,8 @@ def _vector(field: Field, value: Any, dimensions: int | None) -> Any:
         raise UnfitEntityError(f"{field.name} is of shape {vector.shape}, not ({dimensions},)")
     if not np.isfinite(vector).all():
         raise UnfitEntityError(f"{field.name} is not finite")
-    if not 0 < float(np.dot(vector, vector)) < math.inf:
+    with np.errstate(over="ignore"):
+        square = float(np.dot(vector, vector))
+    if not 0 < square < math.inf:
         raise UnfitEntityError(f"{field.name} has no cosine: the sum of its squares is zero, or too large")
     return vector

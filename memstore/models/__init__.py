@@ -16,6 +16,7 @@ from .embeddings import Embedding, EmbeddingModel
 from .episodes import EpisodeNode, EpisodicMemory, MemoryRelationship
 from .installation import LedgerEntry, MigrationRepair, Setting
 from .memory import MemoryNode
+from .mirror import MIRROR_TRIGGERS, MirrorLedgerEntry, MirrorOutboxEntry, MirrorRejection
 from .observability import Activity, Evaluation, Feedback, Metric
 from .statistics import SearchStatistics, WordStatistics
 from .tenancy import Tenant, User
@@ -34,6 +35,7 @@ from .vocabulary import (
     MemoryType,
     MetricType,
     MigrationDirection,
+    MirrorEvent,
     NeuroType,
     RelationshipType,
     RevisionProblem,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 _VIEWS = {"ActiveMemory", "AgentStats", "RecentFeedbackSummary", "VectorSearchStats", "View"}
 
 __all__ = [
+    "MIRROR_TRIGGERS",
     "SCHEMA",
     "AccessType",
     "ActiveMemory",
@@ -86,6 +89,10 @@ __all__ = [
     "MetricType",
     "MigrationDirection",
     "MigrationRepair",
+    "MirrorEvent",
+    "MirrorLedgerEntry",
+    "MirrorOutboxEntry",
+    "MirrorRejection",
     "NeuroType",
     "RecentFeedbackSummary",
     "RelationshipType",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .embeddings import Embedding
     from .episodes import EpisodeNode, EpisodicMemory, MemoryRelationship
     from .memory import MemoryNode
+    from .mirror import MirrorRejection
     from .observability import Activity, Evaluation, Feedback, Metric
     from .statistics import SearchStatistics, WordStatistics
     from .tools import AgentTool, Tool
@@ -67,6 +68,7 @@ class Tenant(Versioned, Base):
     search_metrics: Mapped[list[SearchMetric]] = owned("SearchMetric")
     search_statistics: Mapped[list[SearchStatistics]] = owned("SearchStatistics")
     word_statistics: Mapped[list[WordStatistics]] = owned("WordStatistics")
+    mirror_rejections: Mapped[list[MirrorRejection]] = owned("MirrorRejection")
 
 
 class User(Versioned, Base):

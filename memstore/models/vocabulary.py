@@ -32,6 +32,18 @@ class RevisionProblem(StrEnum):
     APPLIED_UNKNOWN = "applied_unknown"
 
 
+class MirrorEvent(StrEnum):
+    """What became of a physical collection of the mirror."""
+
+    BUILDING = "building"
+    VERIFIED = "verified"
+    ACTIVATING = "activating"
+    ACTIVE = "active"
+    RETIRED = "retired"
+    DROPPED = "dropped"
+    ADOPTED = "adopted"
+
+
 class AgentStatus(StrEnum):
     """Where an agent is in its life."""
 

@@ -18,6 +18,7 @@ from tests.models.constraints import (
     embeddings,
     episodes,
     memory,
+    mirror,
     observability,
     statistics,
     tools,
@@ -26,7 +27,7 @@ from tests.models.constraints.common import Row
 from tests.tenants import insert_row
 
 # Each after those that its rows refer to.
-FAMILIES = (directory, agents, tools, memory, episodes, documents, embeddings, observability, audit, statistics)
+FAMILIES = (directory, agents, tools, memory, episodes, documents, embeddings, observability, audit, statistics, mirror)
 
 # What is in the database before each case: two tenants, so that a row can name what is there but not its own.
 PARENTS: list[tuple[str, Row]] = [parent for family in FAMILIES for parent in family.PARENTS]
@@ -67,8 +68,10 @@ VOCABULARIES = [
     for word in column.type.words
 ]
 
-# The identity of the ledger, and of the repairs, takes no value, so that no row can repeat one.
-WITHOUT_CASE = {("migration_ledger", "pk_migration_ledger"), ("migration_repairs", "pk_migration_repairs")}
+# An identity that takes no value can be repeated by no row.
+WITHOUT_CASE = {
+    (table, f"pk_{table}") for table in ("migration_ledger", "migration_repairs", "mirror_outbox", "mirror_ledger")
+}
 
 # Foreign keys that no index serves on the side that refers: to delete or rekey what is referred to reads the table.
 UNSERVED = {

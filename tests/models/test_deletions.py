@@ -81,6 +81,7 @@ def home(tenant: UUID, ann: str, bob: str) -> list[tuple[str, Row]]:
         ("search_metrics", {"id": key("found"), "search_type": "text", "result_count": 1, "execution_time_ms": 1}),
         ("search_statistics", {"memories": 3, "embedded": 0, "users": {}, "sample": []}),
         ("word_statistics", {"lexeme": "x", "documents": 3}),
+        ("mirror_rejections", {"node_id": "anns", "reason": "x"}),
     ]
     return [
         ("tenants", {"id": str(tenant), "name": "x"}),

@@ -117,6 +117,13 @@ SERVES = {
         "ORDER BY accessed_at DESC"
     ),
     "ix_memory_access_log_tenant_id_user_id": names("memory_access_log", "user_id"),
+    "ix_mirror_outbox_shard_seq": (
+        "SELECT FROM memstore.mirror_outbox WHERE memstore.mirror_shard(tenant_id) = 1 ORDER BY seq LIMIT 9"
+    ),
+    "ix_mirror_ledger_collection_physical_id": (
+        "SELECT DISTINCT ON (collection, physical) event FROM memstore.mirror_ledger "
+        "ORDER BY collection, physical, id DESC"
+    ),
 }
 # What a foreign key points to must be unique, whoever asks.
 TARGETS = {"uq_users_tenant_id_id", "uq_embedding_models_name_dimensions"}
@@ -159,6 +166,9 @@ ROWS = f"""
     {WHO}, lpad(to_hex(1 + n % 90), 32, '0')::uuid, lpad(to_hex(1 + n % 80), 32, '0')::uuid, 'x', {WHEN} {MANY};
     INSERT INTO memstore.memory_access_log (tenant_id, user_id, memory_id, access_type, accessed_at)
     {WHO}, 'mem_' || n % 100, 'read', {WHEN} {MANY};
+    INSERT INTO memstore.mirror_outbox (tenant_id, node_id) SELECT gen_random_uuid(), n {MANY};
+    INSERT INTO memstore.mirror_ledger (collection, physical, revision, checksum, event, package_version)
+    SELECT 'memories', n % 100, 'x', 'x', 'building', '1' {MANY};
     ANALYZE
 """
 SECONDARY = """

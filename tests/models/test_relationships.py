@@ -155,6 +155,7 @@ def family(**mine: Any) -> list[Any]:
         models.SearchMetric(**mine, search_type="text", result_count=1, execution_time_ms=1),
         models.SearchStatistics(**mine, memories=2, embedded=0),
         models.WordStatistics(**mine, lexeme="x", documents=1),
+        models.MirrorRejection(**mine, node_id="new", reason="x"),
     ]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from .statements import column_settings, comment, create, drop, revoke
+from .statements import column_settings, comment, create, drop, revoke, trigger_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,6 +36,8 @@ def remedy(each: DbObject, changed: Sequence[str], found: Catalog, needed: Catal
             statements.append(f"ALTER {each.kind.upper()} {each.name} OWNER TO {found.owner}")
         elif attribute == "revoked_from_owner":
             statements.append(f"GRANT {', '.join(has[attribute])} ON TABLE {each.name} TO {found.owner}")
+        elif attribute == "triggers_enabled":
+            statements += [f"ALTER TABLE {each.on} ENABLE TRIGGER ALL", *_turned_off(each.on, needed)]
         elif each.kind == "view" and attribute == "definition" and _columns(each, found) == _columns(each, needed):
             statements += create(each, wants)
         elif change := _CHANGES.get((each.kind, attribute)):
@@ -50,6 +52,12 @@ def remedy(each: DbObject, changed: Sequence[str], found: Catalog, needed: Catal
 def _turn(attribute: str, wants: Attributes) -> tuple[bool, bool]:
     """Sort what changes: of identity and default one goes before the other comes, and a comment comes last."""
     return attribute == "comment", attribute == ("identity" if "identity" in wants else "default")
+
+
+def _turned_off(table: str, catalog: Catalog) -> list[str]:
+    """Return what gives the triggers of a table their state again where they are not simply on."""
+    there = {each: has for each, has in catalog.objects.items() if (each.kind, each.on) == ("trigger", table)}
+    return [trigger_state(each, has) for each, has in sorted(there.items()) if "enabled" in has]
 
 
 def _columns(each: DbObject, catalog: Catalog) -> dict[str, str]:
@@ -138,15 +146,15 @@ def _set_sequence(each: DbObject, _has: Attributes, wants: Attributes) -> list[s
     ]
 
 
-def _set_trigger_state(each: DbObject, _has: Attributes, wants: Attributes) -> list[str]:
-    words = {None: "ENABLE", "never": "DISABLE", "on replicas": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
-    return [f"ALTER TABLE {each.on} {words[wants.get('enabled')]} TRIGGER {each.name}"]
-
-
 def _replace_function(each: DbObject, has: Attributes, wants: Attributes) -> list[str]:
     """Replace the body; a function with other arguments or another result must be dropped first."""
     same = has["definition"].partition("\n LANGUAGE")[0] == wants["definition"].partition("\n LANGUAGE")[0]
     return create(each, {"definition": wants["definition"]}) if same else [*drop(each, has), *create(each, wants)]
+
+
+def _replace_trigger(each: DbObject, _has: Attributes, wants: Attributes) -> list[str]:
+    """Replace a trigger, which turns it on, and turn it off again where that is how it should be."""
+    return create(each, {name: value for name, value in wants.items() if name != "comment"})
 
 
 def _set_privileges(each: DbObject, has: Attributes, wants: Attributes) -> list[str]:
@@ -190,10 +198,9 @@ _CHANGES: dict[tuple[str, str], Change] = {
     ),
     ("constraint", "valid"): lambda each, *_: [f"ALTER TABLE {each.on} VALIDATE CONSTRAINT {each.name}"],
     ("constraint", "index_valid"): lambda each, *_: [f"REINDEX INDEX CONCURRENTLY {_index_of(each)}"],
-    ("constraint", "triggers_enabled"): lambda each, *_: [f"ALTER TABLE {each.on} ENABLE TRIGGER ALL"],
     ("function", "definition"): _replace_function,
-    ("trigger", "definition"): lambda each, _, wants: create(each, {"definition": wants["definition"]}),
-    ("trigger", "enabled"): _set_trigger_state,
+    ("trigger", "definition"): _replace_trigger,
+    ("trigger", "enabled"): lambda each, _, wants: [trigger_state(each, wants)],
     ("extension", "version"): lambda each, *_: [f"ALTER EXTENSION {each.name} UPDATE"],
     ("grant", "privileges"): _set_privileges,
     **{

@@ -38,7 +38,8 @@ def _create(each: DbObject, has: Attributes, columns: Mapping[str, Attributes]) 
         case "grant":
             return [_grant(each, privilege) for privilege in has["privileges"]]
         case "trigger":
-            return [re.sub("^CREATE TRIGGER ", "CREATE OR REPLACE TRIGGER ", has["definition"])]
+            create_or_replace = re.sub("^CREATE TRIGGER ", "CREATE OR REPLACE TRIGGER ", has["definition"])
+            return [create_or_replace, *([trigger_state(each, has)] if "enabled" in has else [])]
         case "sequence":
             return [f"CREATE SEQUENCE {each.name} AS {has['type']} OWNED BY {has.get('owned_by', 'NONE')}"]
         case "function" | "procedure" | "rule":
@@ -88,6 +89,12 @@ def column_settings(each: DbObject, has: Attributes) -> list[str]:
         *([f"{alter} SET STORAGE {has['storage']}"] if "storage" in has else []),
         *([f"{alter} SET COMPRESSION {has['compression']}"] if "compression" in has else []),
     ]
+
+
+def trigger_state(each: DbObject, has: Attributes) -> str:
+    """Return what turns a trigger on or off."""
+    words = {None: "ENABLE", "never": "DISABLE", "on replicas": "ENABLE REPLICA", "always": "ENABLE ALWAYS"}
+    return f"ALTER TABLE {each.on} {words[has.get('enabled')]} TRIGGER {each.name}"
 
 
 def revoke(each: DbObject, privilege: str) -> str:

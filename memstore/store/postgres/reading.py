@@ -10,7 +10,7 @@ from .conditions import where
 from .rows import TABLE, columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..cursors import Cursor
     from ..validation import Scope
@@ -21,11 +21,15 @@ HEALTH = f"""
            to_regproc('memstore.hybrid_search') IS NOT NULL AS can_search,
            (SELECT count(*) FROM {TABLE} AS m WHERE {{where}}) AS memories
 """
+WAITING = """
+    SELECT DISTINCT node_id FROM memstore.mirror_outbox
+    WHERE memstore.mirror_shard(tenant_id) = memstore.mirror_shard($1) AND tenant_id = $1 LIMIT $2
+"""
 EMBEDDING_DIM = "SELECT value::integer FROM memstore.settings WHERE key = 'embedding_dim'"
 
 
 def get_many(
-    scope: Scope, ids: list[str], conditions: Mapping[str, Any], *, with_embedding: bool
+    scope: Scope, ids: Sequence[str], conditions: Mapping[str, Any], *, with_embedding: bool
 ) -> tuple[str, list[Any]]:
     """Return the SELECT of memories by their ids, with its parameters."""
     clauses, arguments = where(scope, conditions)

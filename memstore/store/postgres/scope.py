@@ -26,7 +26,7 @@ from .refusals import refusals
 from .rows import WRITTEN, memory_of, parameter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Iterable
+    from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
     from typing import TypeVar
 
     import asyncpg
@@ -98,13 +98,20 @@ class PostgresScope:
     ) -> dict[str, Memory]:
         """See `MemoryScope.get_many`."""
         wanted = possible_ids(ids)
-        if not wanted:
-            return {}
         conditions = hidden(include_deleted=include_deleted, include_expired=include_expired)
-        statement, arguments = reading.get_many(self._scope, wanted, conditions, with_embedding=with_embedding)
-        records = await self._run("get_many", lambda c: c.fetch(statement, *arguments))
-        found = {record["id"]: memory_of(record, with_embedding=with_embedding) for record in records}
-        return {each: found[each] for each in wanted if each in found}
+        return await self._by_ids("get_many", wanted, conditions, with_embedding=with_embedding)
+
+    async def get_matching(
+        self, ids: Iterable[str], filters: Filters = NO_FILTERS, *, with_embedding: bool = False
+    ) -> dict[str, Memory]:
+        """Return those of these that the scope has and that the filters mean, by id, in the order of `ids`."""
+        wanted = possible_ids(ids)
+        return await self._by_ids("get_matching", wanted, checked_filters(filters), with_embedding=with_embedding)
+
+    async def waiting_for_mirror(self, limit: int) -> tuple[str, ...]:
+        """Return the ids of memories of the tenant that a mirror has still to look at, up to so many."""
+        records = await self._run("waiting", lambda c: c.fetch(reading.WAITING, self._scope.tenant_id, limit))
+        return tuple(record["node_id"] for record in records)
 
     async def list(
         self,
@@ -230,6 +237,16 @@ class PostgresScope:
             revision=record["revision"],
             seconds=time.perf_counter() - began,
         )
+
+    async def _by_ids(
+        self, name: str, wanted: Sequence[str], conditions: Mapping[str, Any], *, with_embedding: bool
+    ) -> dict[str, Memory]:
+        if not wanted:
+            return {}
+        statement, arguments = reading.get_many(self._scope, wanted, conditions, with_embedding=with_embedding)
+        records = await self._run(name, lambda c: c.fetch(statement, *arguments))
+        found = {record["id"]: memory_of(record, with_embedding=with_embedding) for record in records}
+        return {each: found[each] for each in wanted if each in found}
 
     async def _run(self, name: str, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
         with self._store.telemetry.span(name):

@@ -5,10 +5,18 @@
 
 from __future__ import annotations
 
-from tests.migrations.catalog.mutations_of_code import FUNCTIONS, GRANTS, POLICIES, VIEWS
+from tests.migrations.catalog.mutations_of_code import (
+    ALL_OF_THE_MIRROR_ON,
+    FUNCTIONS,
+    GRANTS,
+    MIRROR_TRIGGERS,
+    POLICIES,
+    VIEWS,
+)
 from tests.migrations.catalog.mutations_of_tables import COLUMNS, CONSTRAINTS, INDEXES, TABLES, TANGLED
 
-MUTATIONS = {**TABLES, **TANGLED, **COLUMNS, **CONSTRAINTS, **INDEXES, **FUNCTIONS, **VIEWS, **POLICIES, **GRANTS}
+OF_TABLES = {**TABLES, **TANGLED, **COLUMNS, **CONSTRAINTS, **INDEXES}
+MUTATIONS = {**OF_TABLES, **FUNCTIONS, **MIRROR_TRIGGERS, **VIEWS, **POLICIES, **GRANTS}
 
 # What an operator may do, and no revision is about.
 HARMLESS = (
@@ -28,5 +36,6 @@ HARMLESS = (
     "ALTER TABLE memstore.memory_nodes ALTER COLUMN conversation_id SET STATISTICS 1000",
     "ALTER TABLE memstore.memory_nodes REPLICA IDENTITY FULL",
     "CREATE TABLE public.agents (id integer)",
+    ALL_OF_THE_MIRROR_ON,
     "CREATE SCHEMA extensions; ALTER EXTENSION vector SET SCHEMA extensions",
 )

@@ -34,6 +34,40 @@ FUNCTIONS = {
     "CREATE RULE quiet AS ON DELETE TO memstore.agents DO INSTEAD NOTHING": {"rule quiet on memstore.agents"},
 }
 
+_NODES = "ALTER TABLE memstore.memory_nodes"
+# All off, as they are made, or all on: either is for an operator to say.
+ALL_OF_THE_MIRROR_ON = (
+    f"{_NODES} ENABLE TRIGGER mirror_insert, ENABLE TRIGGER mirror_update, ENABLE TRIGGER mirror_delete, "
+    "ENABLE TRIGGER mirror_truncate"
+)
+MIRROR_TRIGGERS = {
+    f"{ALL_OF_THE_MIRROR_ON}; DROP TRIGGER mirror_insert ON memstore.memory_nodes": {
+        "trigger mirror_insert on memstore.memory_nodes"
+    },
+    f"{_NODES} ENABLE TRIGGER mirror_delete": {
+        f"trigger mirror_{event} on memstore.memory_nodes" for event in ("insert", "update", "truncate")
+    },
+    f"{_NODES} ENABLE ALWAYS TRIGGER mirror_delete": {"trigger mirror_delete on memstore.memory_nodes"},
+    "DROP TRIGGER mirror_insert ON memstore.memory_nodes": {"trigger mirror_insert on memstore.memory_nodes"},
+    "CREATE OR REPLACE TRIGGER mirror_truncate AFTER TRUNCATE ON memstore.memory_nodes EXECUTE FUNCTION "
+    f"memstore.enqueue_for_mirror(); {_NODES} DISABLE TRIGGER mirror_truncate": {
+        "trigger mirror_truncate on memstore.memory_nodes"
+    },
+    f"{_NODES} DISABLE TRIGGER ALL; {_NODES} ENABLE TRIGGER touch": {
+        f"constraint fk_memory_nodes_tenant_id_{key} on memstore.memory_nodes"
+        for key in ("tenants", "agent_id_agents", "session_id_sessions", "user_id_users")
+    }
+    | {
+        f"constraint fk_{table}_tenant_id_{column}_memory_nodes on memstore.{table}"
+        for table, column in (
+            ("episode_nodes", "node_id"),
+            ("memory_relationships", "source_id"),
+            ("memory_relationships", "target_id"),
+        )
+    },
+    "ALTER FUNCTION memstore.enqueue_for_mirror() SECURITY INVOKER": {"function memstore.enqueue_for_mirror()"},
+}
+
 VIEWS = {
     "DROP VIEW memstore.vector_search_stats": {"view memstore.vector_search_stats"},
     "CREATE VIEW memstore.names AS SELECT name FROM memstore.agents": {"view memstore.names"},
@@ -80,6 +114,14 @@ POLICIES = {
 }
 
 GRANTS = {
+    "GRANT EXECUTE ON FUNCTION memstore.enqueue_for_mirror() TO {app}": {
+        "grant on function memstore.enqueue_for_mirror() to {app}"
+    },
+    "GRANT EXECUTE ON FUNCTION memstore.enqueue_for_mirror() TO PUBLIC": {
+        "grant on function memstore.enqueue_for_mirror() to PUBLIC"
+    },
+    "GRANT SELECT ON memstore.mirror_rejections TO {app}": {"grant on table memstore.mirror_rejections to {app}"},
+    "GRANT SELECT ON memstore.mirror_outbox TO {app}": {"grant on table memstore.mirror_outbox to {app}"},
     "GRANT SELECT ON memstore.agents TO PUBLIC": {"grant on table memstore.agents to PUBLIC"},
     "GRANT SELECT (id), UPDATE (id) ON memstore.agents TO PUBLIC": {"grant on column memstore.agents.id to PUBLIC"},
     "ALTER ROLE {app} BYPASSRLS": {"role {app}"},

@@ -63,6 +63,7 @@ TANGLED = {
             "memory_nodes",
             "memory_relationships",
             "metrics",
+            "mirror_rejections",
             "search_metrics",
             "search_statistics",
             "sessions",

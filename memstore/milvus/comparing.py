@@ -1,0 +1,300 @@
+"""Comparing a collection with PostgreSQL, memory by memory, while both are in use; and making it equal.
+
+Both are read page by page without a lock. What looks different then is looked at again while its shard is held, in one
+snapshot of PostgreSQL with its outbox: what is waiting there is not a difference, it is a change to come.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+
+from . import entity_store, outbox
+from .copying import copy
+from .entities import Entity, UnfitEntityError, entity_id, entity_of
+from .fields import Kind
+from .shards import locked, shard_of
+from .source import SHARDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from .client import Milvus
+    from .copying import Target
+    from .fields import CollectionSpec
+    from .source import Key, Source
+
+SAMPLE = 200
+SHOWN = 100
+_ABOUT = ("id", "org_id", "node_id", "version")
+
+_AS_THEY_ARE = """
+    SELECT k.tenant_id, k.node_id, m.version,
+           m.embedding IS NOT NULL AND r.node_id IS NULL AS is_mirrored,
+           o.node_id IS NOT NULL AS is_pending
+    FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, node_id)
+    LEFT JOIN memstore.memory_nodes AS m ON m.tenant_id = k.tenant_id AND m.id = k.node_id
+    LEFT JOIN memstore.mirror_rejections AS r ON r.tenant_id = k.tenant_id AND r.node_id = k.node_id
+    LEFT JOIN (
+        SELECT DISTINCT tenant_id, node_id FROM memstore.mirror_outbox WHERE memstore.mirror_shard(tenant_id) = $3
+    ) AS o ON o.tenant_id = k.tenant_id AND o.node_id = k.node_id
+"""
+
+
+class Problem(StrEnum):
+    """In what a collection is not what it should be."""
+
+    MISSING = "missing"
+    """A memory is not there."""
+    STRAY = "stray"
+    """An entity is of no memory that should be there."""
+    STALE = "stale"
+    """A memory is there at another version."""
+    CHANGED = "changed"
+    """A field of a memory has another value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One memory that is not as it should be; of an entity that names no memory, `node_id` is its own id."""
+
+    problem: Problem
+    tenant_id: UUID | None
+    node_id: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was compared, counted.
+
+    memories: memories in PostgreSQL that should be there.
+    entities: entities in Milvus.
+    sampled: entities of which each field was compared, the vector to the bit.
+    pending: memories that differed, and are waiting in the outbox.
+    found: how many differences there were; `differences` are the first of them.
+    repaired: how many of them were mended.
+    """
+
+    collection: str
+    memories: int = 0
+    entities: int = 0
+    sampled: int = 0
+    pending: int = 0
+    found: int = 0
+    repaired: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_equal(self) -> bool:
+        """Whether nothing differs that is left as it is."""
+        return self.found == self.repaired
+
+
+async def verify_content(
+    source: Source,
+    milvus: Milvus,
+    target: Target,
+    *,
+    repair: bool = False,
+    sample: int = SAMPLE,
+    on_progress: Callable[[int], None] = lambda _: None,
+) -> Verification:
+    """Compare every id and version, and every field of a sample.
+
+    Args:
+        source: PostgreSQL.
+        milvus: Milvus.
+        target: the collection.
+        repair: write what is missing or older, and delete what is nobody's.
+        sample: of how many entities, drawn by chance, each field is compared.
+        on_progress: called with how many memories and entities were compared so far.
+    """
+    comparison = _Comparison(source, milvus, target, repair, Verification(target.name))
+    result = comparison.result
+    drawn = _Sample(sample)
+    async for page in entity_store.scan(milvus, target.name, _ABOUT):
+        drawn.offer(await comparison.entities(page))
+        result.entities += len(page)
+        on_progress(result.entities + result.memories)
+    for shard in range(SHARDS):
+        async for tenant_id in source.tenants(shard):
+            after = ""
+            while rows := await source.versions(tenant_id, after, entity_store.BATCH):
+                await comparison.memories(tenant_id, rows)
+                result.memories += len(rows)
+                after = rows[-1][0]
+                on_progress(result.entities + result.memories)
+    await comparison.sample(drawn.keys)
+    return result
+
+
+class _Comparison:
+    def __init__(self, source: Source, milvus: Milvus, target: Target, repair: bool, result: Verification) -> None:
+        self._source, self._milvus, self._target, self._repair = source, milvus, target, repair
+        self.result = result
+        self._settled: set[Key] = set()
+
+    async def entities(self, page: list[Entity]) -> list[Key]:
+        """Compare what Milvus has; return the memories that these are of."""
+        keys: dict[str, Key] = {}
+        for entity in page:
+            key = _key_of(entity)
+            if key is None:
+                await self._nobodys(entity)
+            else:
+                keys[entity["id"]] = key
+        wanted = {(each["tenant_id"], each["node_id"]): each for each in await self._as_they_are(list(keys.values()))}
+        versions = {entity["id"]: entity["version"] for entity in page}
+        suspicious = [
+            key
+            for id_, key in keys.items()
+            if not wanted[key]["is_mirrored"] or wanted[key]["version"] != versions[id_]
+        ]
+        await self._look_again(suspicious)
+        return [key for key in keys.values() if key not in suspicious]
+
+    async def memories(self, tenant_id: UUID, rows: Sequence[tuple[str, int]]) -> None:
+        """Compare what PostgreSQL has."""
+        ids = {entity_id(tenant_id, node_id): node_id for node_id, _ in rows}
+        found = await entity_store.by_ids(self._milvus, self._target.name, ids, ["version"])
+        await self._look_again([(tenant_id, node_id) for id_, node_id in ids.items() if id_ not in found])
+
+    async def sample(self, keys: list[Key]) -> None:
+        """Compare each field of some memories."""
+        for shard, group in _by_shard(keys):
+            async with locked(self._source.connection, shard):
+                settled = [key for key in group if not (await self._one(key, shard))["is_pending"]]
+                rows = {(row["tenant_id"], row["node_id"]): row for row in
+                        await self._source.rows(self._target.spec, settled)}  # fmt: skip
+                found = await entity_store.by_ids(
+                    self._milvus, self._target.name, [entity_id(*key) for key in rows], self._target.spec.names
+                )
+                for key, row in rows.items():
+                    entity = found.get(entity_id(*key))
+                    if entity is not None:  # else it was deleted in between
+                        self.result.sampled += 1
+                        await self._compare(key, row, entity)
+
+    async def _compare(self, key: Key, row: Any, entity: Entity) -> None:
+        try:
+            wanted = entity_of(self._target.spec, row)
+        except UnfitEntityError:
+            return  # set aside meanwhile
+        changed = _changed(self._target.spec, wanted, entity)
+        if changed:
+            await self._note([Difference(Problem.CHANGED, *key, ", ".join(changed))], [key])
+
+    async def _look_again(self, keys: list[Key]) -> None:
+        """Say of memories that looked different whether they are, while nobody else can write them to the mirror."""
+        for shard, group in _by_shard(keys):
+            async with locked(self._source.connection, shard):
+                rows = await self._as_they_are(group, shard)
+                ids = [entity_id(*key) for key in group]
+                found = await entity_store.by_ids(self._milvus, self._target.name, ids, ["version"])
+                differences: list[Difference] = []
+                for row in rows:
+                    key = (row["tenant_id"], row["node_id"])
+                    difference = _difference(key, row, found.get(entity_id(*key)))
+                    if difference is None or key in self._settled:
+                        continue
+                    if row["is_pending"]:
+                        self.result.pending += 1
+                        self._settled.add(key)
+                    else:
+                        differences.append(difference)
+                await self._note(
+                    differences, [(each.tenant_id, each.node_id) for each in differences if each.tenant_id]
+                )
+
+    async def _note(self, differences: list[Difference], keys: list[Key]) -> None:
+        """Write differences down, and mend them if that is asked for; their shard is held."""
+        if not differences:
+            return
+        self.result.found += len(differences)
+        self.result.differences += differences[: SHOWN - len(self.result.differences)]
+        self._settled.update(keys)
+        if self._repair:
+            copied = await copy(self._source, self._milvus, self._target, keys)
+            await outbox.settle_rejections(self._source, keys, copied.rejections)
+            self.result.repaired += len(differences)
+
+    async def _nobodys(self, entity: Entity) -> None:
+        self.result.found += 1
+        detail = f"its id is not that of {entity.get('node_id')!r} of {entity.get('org_id')!r}"
+        self.result.differences += [Difference(Problem.STRAY, None, entity["id"], detail)][
+            : SHOWN - len(self.result.differences)
+        ]
+        if self._repair:
+            await entity_store.delete(self._milvus, self._target.name, [entity["id"]])
+            self.result.repaired += 1
+
+    async def _as_they_are(self, keys: Sequence[Key], shard: int = -1) -> list[Any]:
+        found: list[Any] = await self._source.connection.fetch(
+            _AS_THEY_ARE, [key[0] for key in keys], [key[1] for key in keys], shard
+        )
+        return found
+
+    async def _one(self, key: Key, shard: int) -> Any:
+        return (await self._as_they_are([key], shard))[0]
+
+
+def _difference(key: Key, row: Any, entity: Entity | None) -> Difference | None:
+    if not row["is_mirrored"]:
+        return None if entity is None else Difference(Problem.STRAY, *key, f"at version {entity['version']}")
+    if entity is None:
+        return Difference(Problem.MISSING, *key, f"version {row['version']}")
+    if entity["version"] != row["version"]:
+        return Difference(Problem.STALE, *key, f"version {entity['version']} instead of {row['version']}")
+    return None
+
+
+def _changed(spec: CollectionSpec, wanted: Entity, found: Entity) -> list[str]:
+    """Return the fields whose values differ; what went through float32 is compared as that."""
+    changed = []
+    for each in spec.fields:
+        one, other = wanted[each.name], found[each.name]
+        if each.kind in (Kind.VECTOR, Kind.FLOAT):
+            same = np.array_equal(np.asarray(one, dtype=np.float32), np.asarray(other, dtype=np.float32))
+        else:
+            same = one == other
+        if not same:
+            changed.append(each.name)
+    return changed
+
+
+def _key_of(entity: Entity) -> Key | None:
+    """Return the memory that an entity says it is of; None where that is not the memory of its id."""
+    try:
+        key = (UUID(entity["org_id"]), entity["node_id"])
+    except ValueError:
+        return None
+    return key if entity_id(*key) == entity["id"] else None
+
+
+def _by_shard(keys: Iterable[Key]) -> list[tuple[int, list[Key]]]:
+    ordered = sorted(dict.fromkeys(keys), key=lambda key: (shard_of(key[0]), key))
+    return [(shard, list(group)) for shard, group in groupby(ordered, key=lambda key: shard_of(key[0]))]
+
+
+class _Sample:
+    """Some of many, each as likely as any other (algorithm R of J. S. Vitter, 1985)."""
+
+    def __init__(self, size: int) -> None:
+        self.keys: list[Key] = []
+        self._size = size
+        self._seen = 0
+
+    def offer(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._seen += 1
+            if len(self.keys) < self._size:
+                self.keys.append(key)
+            elif (chosen := random.randrange(self._seen)) < self._size:  # noqa: S311 -- a sample, no secret
+                self.keys[chosen] = key

@@ -1,0 +1,105 @@
+"""Copying memories into a collection as they are at this moment: the one way that anything is written to the mirror.
+
+Whoever calls this holds the shard of the memories.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ..errors import MilvusRefusedError
+from . import entity_store
+from .engine import Engine
+from .entities import Rejection, UnfitEntityError, entity_id, entity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .client import Milvus
+    from .entities import Entity
+    from .fields import CollectionSpec
+    from .source import Key, Source
+
+# What a server says of a value that it cannot take, not of itself or of the collection.
+_ABOUT_DATA = range(1_100, 1_200)
+_ABOUT_FIELDS = range(1_700, 1_900)
+_LITES = (1, 6)  # Milvus Lite says no more than that, of everything
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A collection that is written to, by its physical name, and what it is made of."""
+
+    name: str
+    spec: CollectionSpec
+
+
+@dataclass(slots=True)
+class Copied:
+    """What became of memories: how many were written, how many taken out, and which cannot be held."""
+
+    upserted: int = 0
+    deleted: int = 0
+    rejections: list[Rejection] = field(default_factory=list)
+
+
+async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Key]) -> Copied:
+    """Make a collection hold these memories as PostgreSQL has them now; what it has not, or cannot be held, goes.
+
+    Raises:
+        MilvusUnreachableError, MilvusRefusedError: nothing is known to have been written; it can be called again.
+    """
+    wanted = list(dict.fromkeys(keys))
+    rows = await source.rows(target.spec, wanted)
+    entities: list[Entity] = []
+    versions: dict[Key, int] = {}
+    copied = Copied()
+    for row in rows:
+        key = (row["tenant_id"], row["node_id"])
+        versions[key] = row["version"]
+        try:
+            entities.append(entity_of(target.spec, row))
+        except UnfitEntityError as error:
+            copied.rejections.append(Rejection(*key, row["version"], f"{target.name}: {error}"))
+    by_id: Mapping[str, Key] = {entity_id(*key): key for key in wanted}
+    refused = await _upsert(milvus, target.name, entities)
+    for entity, refusal in refused:
+        key = by_id[entity["id"]]
+        copied.rejections.append(Rejection(*key, versions[key], f"{target.name}: {refusal}"))
+    held = {entity["id"] for entity in entities} - {entity["id"] for entity, _ in refused}
+    gone = [id_ for id_ in by_id if id_ not in held]
+    # What cannot be held as it is now must not be found as it was.
+    await entity_store.delete(milvus, target.name, gone)
+    copied.upserted, copied.deleted = len(held), len(gone)
+    return copied
+
+
+async def _upsert(milvus: Milvus, name: str, entities: list[Entity]) -> list[tuple[Entity, MilvusRefusedError]]:
+    """Write entities, and return those that Milvus refuses by themselves.
+
+    Raises:
+        MilvusRefusedError: it is not about the data of one of them, or it refuses all of several.
+    """
+    if not entities:
+        return []
+    try:
+        await entity_store.upsert(milvus, name, entities)
+    except MilvusRefusedError as error:
+        if len(entities) == 1:
+            if not _is_about_data(milvus, error):
+                raise
+            return [(entities[0], error)]
+        half = len(entities) // 2
+        refused = await _upsert(milvus, name, entities[:half]) + await _upsert(milvus, name, entities[half:])
+        if len(refused) == len(entities):
+            raise  # it is not they that are at fault
+        return refused
+    return []
+
+
+def _is_about_data(milvus: Milvus, error: MilvusRefusedError) -> bool:
+    code = error.milvus_code
+    if milvus.capabilities.engine is Engine.LITE:
+        return code in _LITES
+    return isinstance(code, int) and (code in _ABOUT_DATA or code in _ABOUT_FIELDS)

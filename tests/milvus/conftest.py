@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from milvus_lite.server_manager import server_manager_instance
+from pymilvus import MilvusClient
+
+import memstore.milvus as mirror
+from memstore.database import create_engine
+from memstore.milvus import MilvusSettings
+from memstore.store import PostgresStore
+from tests.conftest import CreateDatabase
+from tests.milvus.servers import Milvus, MilvusServer
+from tests.milvus.wheel import real_milvus_missing
+from tests.milvus.worlds import DIM, World
+
+# One of the workers of xdist runs all tests on the real server, and is the only one to start it.
+on_real_milvus = pytest.mark.xdist_group("real-milvus")
+
+
+@pytest.fixture(scope="session")
+def real_milvus_can_be() -> None:
+    """Nothing, or a skip that says why."""
+    missing = real_milvus_missing()
+    if missing is not None:
+        pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(request: pytest.FixtureRequest) -> Iterator[MilvusServer]:
+    """The real Milvus, one for all tests; those that use it are marked `on_real_milvus`."""
+    request.getfixturevalue("real_milvus_can_be")
+    server = MilvusServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def real_milvus(milvus_server: MilvusServer) -> Iterator[Milvus]:
+    """The real Milvus, running and empty, also when the test before has killed it."""
+    if not milvus_server.is_running():
+        milvus_server.start()
+    yield Milvus("real", milvus_server.uri, milvus_server)
+    if not milvus_server.is_running():
+        milvus_server.start()
+    _empty(milvus_server.uri)
+
+
+@pytest.fixture
+def lite_milvus(tmp_path: Path) -> Iterator[Milvus]:
+    """A new Milvus Lite."""
+    uri = str(tmp_path / "milvus.db")
+    yield Milvus("lite", uri)
+    server_manager_instance.release_server(uri)
+
+
+@pytest.fixture(params=["lite", pytest.param("real", marks=on_real_milvus)])
+def milvus(request: pytest.FixtureRequest) -> Milvus:
+    """Each engine in turn, empty."""
+    milvus: Milvus = request.getfixturevalue(f"{request.param}_milvus")
+    return milvus
+
+
+@pytest_asyncio.fixture
+async def connection(milvus: Milvus) -> AsyncIterator[mirror.Milvus]:
+    """Memstore's own connection to each engine in turn."""
+    async with await mirror.open_milvus(MilvusSettings(uri=milvus.uri)) as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture
+async def world(create_database: CreateDatabase, milvus: Milvus) -> AsyncIterator[World]:
+    """A new PostgreSQL beside each engine in turn."""
+    url, settings = create_database(DIM), MilvusSettings(uri=milvus.uri)
+    engine = create_engine(url)
+    async with PostgresStore(url) as store, await mirror.open_milvus(settings) as connection:
+        world = World(url, engine, settings, connection, store)
+        await world.settle()
+        yield world
+    await engine.dispose()
+
+
+def _empty(uri: str) -> None:
+    client = MilvusClient(uri, timeout=30)
+    for collection in client.list_collections(timeout=30):
+        for alias in client.list_aliases(collection, timeout=30)["aliases"]:
+            client.drop_alias(alias, timeout=30)
+    for collection in client.list_collections(timeout=30):
+        client.drop_collection(collection, timeout=30)
+    client.close()
