@@ -14,13 +14,13 @@ from ..version import __version__
 from . import collections, entity_store
 from .manifest import BackupProgress, Manifest, write_manifest
 from .parquet_files import RowsWriter, batch_size, require_pyarrow
-from .saved_collection import PRIMARY, RESTORING, STATE, find_collection
+from .saved_collection import RESTORING, find_collection
+from .state import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .client import Milvus
-    from .entities import Entity
 
 DEFAULT_ROWS_PER_FILE = 50_000
 
@@ -80,7 +80,6 @@ async def write_backup(
     try:
         on_progress(BackupProgress("read", 0, before))
         async for page in entity_store.scan(milvus, name, ["*"], batch=batch_size(saved)):
-            _check_page(name, page)
             await _in_thread(rows.add, page)
             on_progress(BackupProgress("read", rows.rows, max(before, rows.rows)))
         await _in_thread(rows.close)
@@ -158,13 +157,3 @@ def _clear(folder: Path, is_new: bool) -> None:
         file.unlink()
     if is_new:
         folder.rmdir()
-
-
-def _check_page(name: str, page: list[Entity]) -> None:
-    # pymilvus asks for the next page by the last id of this one, which it pastes as it is.
-    last = str(page[-1][PRIMARY])
-    if '"' in last or "\\" in last:
-        raise BackupError(
-            f"{name} has an entity of the id {last[:80]!r}, after which pymilvus cannot read on. Rename it, or use the "
-            "tool of Milvus: milvus-backup"
-        )

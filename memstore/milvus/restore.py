@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -14,9 +13,11 @@ from . import collections, entity_store
 from .backup_check import check_backup
 from .engine import Capabilities
 from .manifest import BackupProgress, Manifest
+from .naming import checked_name
 from .parquet_files import read_ids, read_rows, require_pyarrow
-from .saved_collection import PRIMARY, RESTORING, STATE, check_creatable, create, set_state
+from .saved_collection import PRIMARY, RESTORING, check_creatable, create, set_state
 from .saved_indexes import SavedIndex, adapted, await_indexes, make_indexes
+from .state import INDEX, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from .client import Milvus
 
     Report = Callable[[BackupProgress], None]
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,9 @@ async def restore_backup(
     not run two of them for one name.
 
     Raises:
-        BackupError: the backup is damaged, or cannot be restored here under this name; nothing was changed.
+        BackupError: the backup is damaged, or cannot be restored here under this name, and nothing was changed; or what
+            was restored is not what is in it, and was dropped.
+        SettingsError: the name is none for a collection.
         MissingPackageError: the extra `milvus-backup` is not installed.
         MilvusUnreachableError, MilvusRefusedError, MilvusStateError: see their descriptions.
     """
@@ -76,7 +77,7 @@ async def restore_backup(
     if is_left:
         await _drop(milvus, name, aliases)
     try:
-        await create(milvus, name, manifest.collection, {**manifest.collection.properties, STATE: RESTORING})
+        await create(milvus, name, manifest.collection, _properties(manifest, indexes))
         await make_indexes(milvus, name, indexes)
         await _write(milvus, folder, manifest, name, on_progress)
         await await_indexes(milvus, name)
@@ -106,14 +107,17 @@ def _indexes(milvus: Milvus, manifest: Manifest) -> tuple[tuple[SavedIndex, ...]
     return tuple(made), tuple(changes)
 
 
+def _properties(manifest: Manifest, indexes: tuple[SavedIndex, ...]) -> dict[str, str]:
+    properties = {**manifest.collection.properties, STATE: RESTORING}
+    if INDEX in properties:  # what it says of its vector index, by which it is searched
+        properties[INDEX] = next((each.type for each in indexes if each.metric), properties[INDEX])
+    return properties
+
+
 async def _check_target(milvus: Milvus, folder: Path, name: str, aliases: tuple[str, ...]) -> bool:
     """Check that a collection can be made under this name, and return whether an unfinished one has it."""
     other = f"Restore it under another name: memstore milvus restore {folder} --as NAME"
-    if _NAME.fullmatch(name) is None:
-        raise BackupError(
-            f"{name[:80]!r} cannot be the name of a collection. Needed: letters, digits and underscores, not a digit "
-            f"first, at most 255. {other}"
-        )
+    checked_name(name)
     if (target := await collections.target_of(milvus, name)) is not None:
         raise BackupError(f"{name} is an alias of {target} in Milvus. {other}")
     there = await collections.names(milvus)

@@ -10,6 +10,7 @@ from . import collections
 from .engine import Engine
 from .fields import Kind
 from .saved_indexes import SavedIndex, find_indexes
+from .state import STATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from .client import Milvus
 
 PRIMARY = "id"
-STATE = "memstore.state"
 RESTORING = "restoring"
 """The state of a collection that a restore has not finished: the next one replaces it."""
 
 _DEFAULT_PARTITION = "_default"
 _NULLS_SINCE = (2, 5)
+_SHARDS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +48,14 @@ class SavedCollection:
     """A collection, but for its name and its entities.
 
     is_dynamic: whether an entity may have more than these fields.
-    partitions: how many a partition key spreads over, where the Milvus lets one choose.
+    shards: None on Milvus Lite, which keeps no number; a server then makes as many as of memstore's own.
+    partitions: how many a partition key spreads over; None where that is not chosen.
     """
 
     fields: tuple[SavedField, ...]
     indexes: tuple[SavedIndex, ...]
     is_dynamic: bool
-    shards: int
+    shards: int | None
     partitions: int | None
     consistency: str
     properties: Mapping[str, str]
@@ -86,14 +88,14 @@ async def find_collection(milvus: Milvus, name: str) -> SavedCollection:
         partitions = await milvus.read(lambda c: c.list_partitions(name, timeout=milvus.timeout))
         if others := sorted(set(partitions) - {_DEFAULT_PARTITION}):
             raise _lost(name, f"has partitions of its own: {', '.join(others[:5])}")
-    # Milvus Lite has 16 whatever is asked, and counts one more.
-    chosen = has_key and milvus.capabilities.engine is Engine.SERVER
+    on_server = milvus.capabilities.engine is Engine.SERVER
     return SavedCollection(
         fields=fields,
         indexes=indexes,
         is_dynamic=bool(told.get("enable_dynamic_field")),
-        shards=int(told.get("num_shards") or 1),
-        partitions=int(told.get("num_partitions") or 0) or None if chosen else None,
+        shards=int(told["num_shards"]) if on_server else None,
+        # Milvus Lite has 16 whatever is asked, and counts one more.
+        partitions=int(told.get("num_partitions") or 0) or None if on_server and has_key else None,
         consistency=str(told.get("consistency_level_name") or "Bounded"),
         properties={str(key): str(value) for key, value in sorted((told.get("properties") or {}).items())},
     )
@@ -126,7 +128,7 @@ async def create(milvus: Milvus, name: str, saved: SavedCollection, properties: 
         client.create_collection(
             name,
             schema=_schema(saved),
-            num_shards=saved.shards,
+            num_shards=saved.shards or _SHARDS,
             consistency_level=saved.consistency,
             properties=dict(properties),
             timeout=milvus.timeout,

@@ -104,10 +104,12 @@ async def await_indexes(milvus: Milvus, name: str) -> None:
 
 
 def _saved(told: Mapping[str, Any]) -> SavedIndex:
-    metric = str(told.get("metric_type") or "") or None
+    metric = str(told.get("metric_type") or "NONE")  # of a scalar Milvus Lite says this, a server nothing
     nested = told.get("params") or {}
     given = {**(json.loads(nested) if isinstance(nested, str) else nested), **told}
-    build = {key: _number(value) for key, value in sorted(given.items()) if key not in _BOOKKEEPING} if metric else {}
+    build = {key: _number(value) for key, value in sorted(given.items()) if key not in _BOOKKEEPING}
+    if metric == "NONE":
+        return SavedIndex(str(told["field_name"]), str(told["index_type"]), None, {})
     return SavedIndex(str(told["field_name"]), str(told["index_type"]), metric, build)
 
 

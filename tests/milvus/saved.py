@@ -33,7 +33,7 @@ SPEC = CollectionSpec(
     dimensions=WIDTH,
 )
 
-_WORDS = ("", "plain", "naïve – Ünïcödé 漢字 🧠", "\"quoted\" 'twice' \\ {braces}", "two\nlines\tand\ra NUL \0 or \x01")
+_WORDS = ("", "plain", "naïve, Ünïcödé 漢字 🧠", "\"quoted\" 'twice' \\ {braces}", "two\nlines\tand\ra NUL \0 or \x01")
 _DYNAMIC: tuple[dict[str, Any], ...] = (
     {},
     {"texts": list(_WORDS), "ключ 🗝": _WORDS[3], "a.b c": ""},
@@ -42,7 +42,7 @@ _DYNAMIC: tuple[dict[str, Any], ...] = (
     {"id2": "x", "$": 1, "true": False},
 )
 _FLOATS = (0.1, -0.0, 1e-45, 3.4028234663852886e38, -1.5)
-_EXTREMES = np.array([1e-45, -0.0, 3.4028235e38, -1.1754944e-38, 1e-40, 1.0, 0.1, -0.1], np.float32)
+_EXTREMES = np.array([1e-45, -0.0, 1e18, -1.1754944e-38, 1e-40, 1.0, 0.1, -0.1], np.float32)
 
 
 def entities(count: int) -> list[Entity]:
@@ -119,6 +119,11 @@ async def everything(connection: Milvus) -> dict[str, Any]:
         )
         for name in await collections.names(connection)
     }
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Return what is in a folder, by the names of its files."""
+    return {each.name: each.read_bytes() for each in sorted(folder.iterdir())}
 
 
 def manifest_of(folder: Path) -> dict[str, Any]:

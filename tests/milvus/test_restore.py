@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from pymilvus import DataType, MilvusClient
 
-from memstore.errors import BackupError
+from memstore.errors import BackupError, SettingsError
 from memstore.milvus import Milvus as Connection
 from memstore.milvus import MilvusSettings, collections, entity_store, open_milvus
 from memstore.milvus.backup import write_backup
-from memstore.milvus.engine import HNSW
 from memstore.milvus.manifest import BackupProgress
 from memstore.milvus.restore import restore_backup
 from tests.milvus.conftest import on_real_milvus
@@ -26,23 +25,12 @@ from tests.milvus.saved import (
     entities,
     everything,
     exactly,
+    files_of,
     make_collection,
     remove_collection,
 )
 from tests.milvus.servers import Milvus
 from tests.support import run_python
-
-
-@pytest_asyncio.fixture
-async def connection(milvus: Milvus) -> AsyncIterator[Connection]:
-    async with await open_milvus(MilvusSettings(uri=milvus.uri)) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture
-async def lite(lite_milvus: Milvus) -> AsyncIterator[Connection]:
-    async with await open_milvus(MilvusSettings(uri=lite_milvus.uri)) as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -85,7 +73,7 @@ async def test_an_empty_collection_comes_back(connection: Connection, folder: Pa
     await make_collection(connection, 0)
     before = await everything(connection)
     await write_backup(connection, NAME, folder)
-    assert [each.name for each in folder.iterdir()] == ["manifest.json"]
+    assert list(files_of(folder)) == ["manifest.json"]
     await remove_collection(connection)
     assert (await restore_backup(connection, folder)).rows == 0
     assert await everything(connection) == before
@@ -144,9 +132,9 @@ def _edit(old: str, new: str) -> Callable[[Path], None]:
     return damage
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     **{f"a bit at {part}": (_flip(part), "00002.parquet is damaged: its checksum") for part in (0, 0.1, 0.5, 0.9, 1)},
-    "truncated": (_truncate, r"00003.parquet is damaged: it has \d+ bytes, and had \d+"),
+    "truncated": (_truncate, r"00003.parquet is damaged: it has [\d,]+ bytes, and had [\d,]+"),
     "emptied": (lambda folder: (folder / "rows-00001.parquet").write_bytes(b""), "00001.parquet is damaged: it has 0"),
     "deleted": (lambda folder: (folder / "rows-00001.parquet").unlink(), "lacks rows-00001.parquet"),
     "swapped": (_swap, "00001.parquet is damaged"),
@@ -158,18 +146,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a file outside": (_edit("rows-00001", "../../rows-00001"), "manifest.json is damaged, or was changed by hand"),
     "no manifest": (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
     "half a manifest": (
-        lambda folder: (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:300]) and None,
+        lambda folder: (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:300]),
         "manifest.json is damaged",
     ),
-    "a list": (lambda folder: (folder / "manifest.json").write_text("[1]") and None, "manifest.json is damaged"),
+    "a list": (lambda folder: (folder / "manifest.json").write_text("[1]"), "manifest.json is damaged"),
     "a later format": (_edit('"format": 1', '"format": 2'), "is of format 2, and this memstore knows 1. Run: pip"),
     "no format": (_edit('"format": 1', '"format": true'), "is of format True"),
 }
 
 
 async def test_every_damage_is_refused_before_anything_changes(lite: Connection, tmp_path: Path) -> None:
-    import shutil
-
     await make_collection(lite, 250)
     await write_backup(lite, NAME, tmp_path / "whole", rows_per_file=100)
     await remove_collection(lite)
@@ -192,8 +178,8 @@ async def test_every_bit_of_a_small_backup_counts(lite: Connection, folder: Path
     await make_collection(lite, 1)
     await write_backup(lite, NAME, folder)
     before = await everything(lite)
-    for path in sorted(folder.iterdir()):
-        whole = path.read_bytes()
+    for name, whole in files_of(folder).items():
+        path = folder / name
         for position in range(0, len(whole), 7):
             changed = bytearray(whole)
             changed[position] ^= 1 << position % 8
@@ -221,9 +207,7 @@ async def test_a_name_that_is_taken_is_refused(connection: Connection, folder: P
 async def test_a_name_that_servers_do_not_take_is_refused(lite: Connection, folder: Path, name: str) -> None:
     await make_collection(lite, 1)
     await write_backup(lite, NAME, folder)
-    with pytest.raises(
-        BackupError, match="cannot be the name of a collection. Needed: letters, digits and underscores"
-    ):
+    with pytest.raises(SettingsError, match="Needed: letters, digits and underscores, no digit first"):
         await restore_backup(lite, folder, as_name=name)
     assert await collections.names(lite) == [NAME]
 
