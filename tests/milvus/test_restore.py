@@ -69,14 +69,14 @@ async def test_under_another_name_it_is_a_copy_without_aliases(connection: Conne
     assert await contents(connection, "_copy_2") == await contents(connection, NAME)
 
 
-async def test_an_empty_collection_comes_back(connection: Connection, folder: Path) -> None:
-    await make_collection(connection, 0)
-    before = await everything(connection)
-    await write_backup(connection, NAME, folder)
+async def test_an_empty_collection_comes_back(lite: Connection, folder: Path) -> None:
+    await make_collection(lite, 0)
+    before = await everything(lite)
+    await write_backup(lite, NAME, folder)
     assert list(files_of(folder)) == ["manifest.json"]
-    await remove_collection(connection)
-    assert (await restore_backup(connection, folder)).rows == 0
-    assert await everything(connection) == before
+    await remove_collection(lite)
+    assert (await restore_backup(lite, folder)).rows == 0
+    assert await everything(lite) == before
 
 
 async def test_one_without_dynamic_fields_and_with_null_comes_back(lite: Connection, folder: Path) -> None:
@@ -190,17 +190,17 @@ async def test_every_bit_of_a_small_backup_counts(lite: Connection, folder: Path
     assert await everything(lite) == before
 
 
-async def test_a_name_that_is_taken_is_refused(connection: Connection, folder: Path) -> None:
-    await make_collection(connection, 5)
-    await write_backup(connection, NAME, folder)
-    before = await everything(connection)
+async def test_a_name_that_is_taken_is_refused(lite: Connection, folder: Path) -> None:
+    await make_collection(lite, 5)
+    await write_backup(lite, NAME, folder)
+    before = await everything(lite)
     again = f"memstore milvus restore {folder} --as NAME"
     for as_name in (None, NAME):
         with pytest.raises(BackupError, match=f"there is a collection {NAME} in Milvus, and it stays. .*: {again}"):
-            await restore_backup(connection, folder, as_name=as_name)
+            await restore_backup(lite, folder, as_name=as_name)
     with pytest.raises(BackupError, match=f"{ALIAS} is an alias of {NAME} in Milvus. .*: {again}"):
-        await restore_backup(connection, folder, as_name=ALIAS)
-    assert await everything(connection) == before
+        await restore_backup(lite, folder, as_name=ALIAS)
+    assert await everything(lite) == before
 
 
 @pytest.mark.parametrize("name", ["", "bad-name", "1st", "größe", "a" * 256, "two words", "x;y", "name\n"])
@@ -228,28 +228,28 @@ async def test_an_alias_that_leads_elsewhere_stays(lite: Connection, folder: Pat
     assert await collections.names(lite) == [ALIAS]
 
 
-async def test_a_restore_that_fails_half_way_leaves_nothing(connection: Connection, folder: Path) -> None:
-    await make_collection(connection, 2_500)
-    await write_backup(connection, NAME, folder, rows_per_file=1_000)
-    await remove_collection(connection)
+async def test_a_restore_that_fails_half_way_leaves_nothing(lite: Connection, folder: Path) -> None:
+    await make_collection(lite, 2_500)
+    await write_backup(lite, NAME, folder, rows_per_file=1_000)
+    await remove_collection(lite)
     with pytest.raises(ZeroDivisionError):
-        await restore_backup(connection, folder, on_progress=_at("write", 1_000, lambda: 1 // 0))
-    assert await everything(connection) == {}
+        await restore_backup(lite, folder, on_progress=_at("write", 1_000, lambda: 1 // 0))
+    assert await everything(lite) == {}
     running = asyncio.ensure_future(
-        restore_backup(connection, folder, on_progress=_at("verify", 1_000, lambda: running.cancel()))
+        restore_backup(lite, folder, on_progress=_at("verify", 1_000, lambda: running.cancel()))
     )
     with pytest.raises(asyncio.CancelledError):
         await running
-    assert await everything(connection) == {}
-    assert await collections.target_of(connection, ALIAS) is None
-    assert (await restore_backup(connection, folder)).rows == 2_500
+    assert await everything(lite) == {}
+    assert await collections.target_of(lite, ALIAS) is None
+    assert (await restore_backup(lite, folder)).rows == 2_500
 
 
-async def test_an_entity_that_did_not_arrive_is_noticed(milvus: Milvus, connection: Connection, folder: Path) -> None:
-    await make_collection(connection, 200)
-    await write_backup(connection, NAME, folder)
-    await remove_collection(connection)
-    client = MilvusClient(milvus.uri)
+async def test_an_entity_that_did_not_arrive_is_noticed(lite_milvus: Milvus, lite: Connection, folder: Path) -> None:
+    await make_collection(lite, 200)
+    await write_backup(lite, NAME, folder)
+    await remove_collection(lite)
+    client = MilvusClient(lite_milvus.uri)
 
     def lose() -> None:
         client.delete(NAME, filter='id == "00000007"', timeout=30)
@@ -259,10 +259,10 @@ async def test_an_entity_that_did_not_arrive_is_noticed(milvus: Milvus, connecti
         client.upsert(NAME, [{**entities(1)[0], "id": "another"}], timeout=30)
 
     with pytest.raises(BackupError, match="has 199 entities after the restore, and the backup 200"):
-        await restore_backup(connection, folder, on_progress=_at("write", 200, lose))
+        await restore_backup(lite, folder, on_progress=_at("write", 200, lose))
     with pytest.raises(BackupError, match="lacks 1 entities after the restore, the first '00000007'"):
-        await restore_backup(connection, folder, on_progress=_at("write", 200, replace))
-    assert await collections.names(connection) == []
+        await restore_backup(lite, folder, on_progress=_at("write", 200, replace))
+    assert await collections.names(lite) == []
     client.close()
 
 
