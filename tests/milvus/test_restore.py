@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,16 @@ import pytest
 from pymilvus import DataType, MilvusClient
 
 from memstore.errors import BackupError, SettingsError
+from memstore.milvus import (
+    BackupProgress,
+    MilvusSettings,
+    collections,
+    entity_store,
+    open_milvus,
+    restore_backup,
+    write_backup,
+)
 from memstore.milvus import Milvus as Connection
-from memstore.milvus import MilvusSettings, collections, entity_store, open_milvus
-from memstore.milvus.backup import write_backup
-from memstore.milvus.manifest import BackupProgress
-from memstore.milvus.restore import restore_backup
-from tests.milvus.conftest import on_real_milvus
 from tests.milvus.saved import (
     ALIAS,
     NAME,
@@ -100,96 +103,6 @@ async def test_one_without_dynamic_fields_and_with_null_comes_back(lite: Connect
     assert await definition(lite, "again") == await definition(lite, "plain")
 
 
-def _flip(position: float) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        path = folder / "rows-00002.parquet"
-        content = bytearray(path.read_bytes())
-        content[min(int(len(content) * position), len(content) - 1)] ^= 1
-        path.write_bytes(content)
-
-    return damage
-
-
-def _swap(folder: Path) -> None:
-    first, second, aside = folder / "rows-00001.parquet", folder / "rows-00002.parquet", folder / "aside"
-    first.rename(aside)
-    second.rename(first)
-    aside.rename(second)
-
-
-def _truncate(folder: Path) -> None:
-    path = folder / "rows-00003.parquet"
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def _edit(old: str, new: str) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        path = folder / "manifest.json"
-        before = path.read_text()
-        assert old in before
-        path.write_text(before.replace(old, new, 1))
-
-    return damage
-
-
-DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    **{f"a bit at {part}": (_flip(part), "00002.parquet is damaged: its checksum") for part in (0, 0.1, 0.5, 0.9, 1)},
-    "truncated": (_truncate, r"00003.parquet is damaged: it has [\d,]+ bytes, and had [\d,]+"),
-    "emptied": (lambda folder: (folder / "rows-00001.parquet").write_bytes(b""), "00001.parquet is damaged: it has 0"),
-    "deleted": (lambda folder: (folder / "rows-00001.parquet").unlink(), "lacks rows-00001.parquet"),
-    "swapped": (_swap, "00001.parquet is damaged"),
-    "an extra file": (lambda folder: (folder / "rows-00004.parquet").touch(), "holds rows-00004.parquet, which"),
-    "an extra folder": (lambda folder: (folder / ".hidden").mkdir(), "holds .hidden, which"),
-    "a number": (_edit('"rows": 250', '"rows": 251'), "manifest.json is damaged, or was changed by hand"),
-    "a name": (_edit(NAME, "memories__0002"), "manifest.json is damaged, or was changed by hand"),
-    "a space": (_edit('"rows": 250', '"rows":  250'), "manifest.json is damaged, or was changed by hand"),
-    "a file outside": (_edit("rows-00001", "../../rows-00001"), "manifest.json is damaged, or was changed by hand"),
-    "no manifest": (lambda folder: (folder / "manifest.json").unlink(), "has no manifest.json"),
-    "half a manifest": (
-        lambda folder: (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes()[:300]),
-        "manifest.json is damaged",
-    ),
-    "a list": (lambda folder: (folder / "manifest.json").write_text("[1]"), "manifest.json is damaged"),
-    "a later format": (_edit('"format": 1', '"format": 2'), "is of format 2, and this memstore knows 1. Run: pip"),
-    "no format": (_edit('"format": 1', '"format": true'), "is of format True"),
-}
-
-
-async def test_every_damage_is_refused_before_anything_changes(lite: Connection, tmp_path: Path) -> None:
-    await make_collection(lite, 250)
-    await write_backup(lite, NAME, tmp_path / "whole", rows_per_file=100)
-    await remove_collection(lite)
-    await make_collection(lite, 3, name="bystander", alias=None)
-    before = await everything(lite)
-    for number, (name, (damage, message)) in enumerate(DAMAGES.items()):
-        folder = tmp_path / str(number)
-        shutil.copytree(tmp_path / "whole", folder)
-        damage(folder)
-        for as_name in (None, "copy"):
-            with pytest.raises(BackupError, match=message):
-                await restore_backup(lite, folder, as_name=as_name)
-            assert await everything(lite) == before, name
-    with pytest.raises(BackupError, match="there is no folder"):
-        await restore_backup(lite, tmp_path / "nowhere")
-    await restore_backup(lite, tmp_path / "whole")
-
-
-async def test_every_bit_of_a_small_backup_counts(lite: Connection, folder: Path) -> None:
-    await make_collection(lite, 1)
-    await write_backup(lite, NAME, folder)
-    before = await everything(lite)
-    for name, whole in files_of(folder).items():
-        path = folder / name
-        for position in range(0, len(whole), 7):
-            changed = bytearray(whole)
-            changed[position] ^= 1 << position % 8
-            path.write_bytes(changed)
-            with pytest.raises(BackupError):
-                await restore_backup(lite, folder, as_name="copy")
-        path.write_bytes(whole)
-    assert await everything(lite) == before
-
-
 async def test_a_name_that_is_taken_is_refused(lite: Connection, folder: Path) -> None:
     await make_collection(lite, 5)
     await write_backup(lite, NAME, folder)
@@ -269,7 +182,6 @@ async def test_an_entity_that_did_not_arrive_is_noticed(lite_milvus: Milvus, lit
 KILLED = """
 import asyncio, os, signal, sys
 from memstore.milvus import MilvusSettings, open_milvus
-from memstore.milvus.restore import restore_backup
 
 def at_half(progress):
     if progress.phase == "write" and progress.done >= 1_000:
@@ -326,66 +238,6 @@ async def test_a_collection_that_had_no_state_has_none_again(lite: Connection, f
     await write_backup(lite, NAME, folder)
     await restore_backup(lite, folder, as_name="copy")
     assert (await collections.describe(lite, "copy")).properties == {"colour": "blue"}
-
-
-async def test_an_index_that_was_chosen_comes_back_with_its_parameters(lite: Connection, folder: Path) -> None:
-    await collections.create(lite, NAME, SPEC, {})
-
-    def index(client: MilvusClient) -> None:
-        params = client.prepare_index_params()
-        built = {"nlist": 77}
-        params.add_index("embedding", index_type="IVF_FLAT", metric_type="L2", params={**built, "params": built})
-        params.add_index("word", index_type="INVERTED")
-        client.create_index(NAME, params, sync=False, timeout=30)
-
-    await lite.write(index)
-    await entity_store.upsert(lite, NAME, entities(100))
-    await write_backup(lite, NAME, folder)
-    result = await restore_backup(lite, folder, as_name="copy")
-    assert result.adapted == ()
-    made = await definition(lite, "copy")
-    assert made == await definition(lite, NAME)
-    assert [str(each) for each in made["indexes"]] == ["IVF_FLAT (L2, nlist 77)", "INVERTED"]
-
-
-@on_real_milvus
-async def test_a_server_and_milvus_lite_restore_each_other(
-    real_milvus: Milvus, lite: Connection, tmp_path: Path
-) -> None:
-    async with await open_milvus(MilvusSettings(uri=real_milvus.uri)) as real:
-        await make_collection(real, 300)
-        rows = await contents(real, NAME)
-        await write_backup(real, NAME, tmp_path / "real")
-        result = await restore_backup(lite, tmp_path / "real")
-        assert result.adapted == (
-            "the index on embedding is FLAT (COSINE) on Milvus milvus_lite-3.2.2; it was "
-            "HNSW (COSINE, M 16, efConstruction 200)",
-            "the index on importance has none on Milvus milvus_lite-3.2.2; it was STL_SORT",
-            "the index on word has none on Milvus milvus_lite-3.2.2; it was Trie",
-        )
-        assert await contents(lite, NAME) == rows
-        await write_backup(lite, NAME, tmp_path / "lite")
-        back = await restore_backup(real, tmp_path / "lite", as_name="back")
-        assert back.adapted == ()
-        assert await contents(real, "back") == rows
-        assert (await collections.describe(real, "back")).indexes == {"embedding": "FLAT"}
-
-
-@on_real_milvus
-async def test_null_is_refused_where_the_server_has_none(real_milvus: Milvus, lite: Connection, folder: Path) -> None:
-    def make(client: MilvusClient) -> None:
-        schema = client.create_schema(auto_id=False)
-        schema.add_field("id", DataType.VARCHAR, max_length=36, is_primary=True)
-        schema.add_field("embedding", DataType.FLOAT_VECTOR, dim=2)
-        schema.add_field("word", DataType.VARCHAR, max_length=9, nullable=True)
-        client.create_collection("plain", schema=schema, timeout=30)
-
-    await lite.write(make)
-    await write_backup(lite, "plain", folder)
-    async with await open_milvus(MilvusSettings(uri=real_milvus.uri)) as real:
-        with pytest.raises(BackupError, match="word may be null, and Milvus v2.3.5-lite has no null"):
-            await restore_backup(real, folder)
-        assert await collections.names(real) == []
 
 
 def _at(phase: str, done: int, work: Callable[[], object]) -> Callable[[BackupProgress], None]:
