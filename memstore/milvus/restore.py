@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from ..errors import BackupError, MemstoreError
 from . import collections, entity_store
 from .backup_check import check_backup
-from .engine import Capabilities
 from .manifest import BackupProgress, Manifest
 from .naming import checked_name
 from .parquet_files import read_ids, read_rows, require_pyarrow
+from .restored_indexes import indexes_here
 from .saved_collection import PRIMARY, RESTORING, check_creatable, create, set_state
-from .saved_indexes import SavedIndex, adapted, await_indexes, make_indexes
+from .saved_indexes import SavedIndex, await_indexes, make_indexes
 from .state import INDEX, STATE
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def restore_backup(
     name = manifest.name if as_name is None else as_name
     aliases = manifest.aliases if as_name is None else ()
     check_creatable(milvus, manifest.collection)
-    indexes, changes = _indexes(milvus, manifest)
+    indexes, changes = indexes_here(milvus, manifest)
     is_left = await _check_target(milvus, folder, name, aliases)
     if is_left:
         await _drop(milvus, name, aliases)
@@ -92,19 +92,6 @@ async def restore_backup(
             error.add_note(f"{name} is left behind, unfinished; the next restore replaces it: {second}")
         raise
     return RestoreResult(name, aliases, manifest.rows, changes, is_left, perf_counter() - started)
-
-
-def _indexes(milvus: Milvus, manifest: Manifest) -> tuple[tuple[SavedIndex, ...], tuple[str, ...]]:
-    there, here = Capabilities.of(manifest.server), milvus.capabilities
-    made, changes = [], []
-    for index in manifest.collection.indexes:
-        wanted = adapted(index, manifest.collection.kind_of(index.field), there, here)
-        if wanted is not None:
-            made.append(wanted)
-        if wanted != index:
-            now = "has none" if wanted is None else f"is {wanted}"
-            changes.append(f"the index on {index.field} {now} on Milvus {here.said}; it was {index}")
-    return tuple(made), tuple(changes)
 
 
 def _properties(manifest: Manifest, indexes: tuple[SavedIndex, ...]) -> dict[str, str]:

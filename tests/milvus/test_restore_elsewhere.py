@@ -7,10 +7,22 @@ from pymilvus import DataType, MilvusClient
 
 from memstore.errors import BackupError
 from memstore.milvus import Milvus as Connection
-from memstore.milvus import MilvusSettings, collections, entity_store, open_milvus, restore_backup, write_backup
+from memstore.milvus import (
+    MilvusSettings,
+    collections,
+    entity_store,
+    load_chain,
+    open_milvus,
+    restore_backup,
+    write_backup,
+)
+from memstore.milvus.engine import FLAT
+from memstore.milvus.state import BuildState, properties_of, schema_differences
+from tests.milvus import rows
 from tests.milvus.conftest import on_real_milvus
-from tests.milvus.saved import NAME, SPEC, contents, definition, entities, make_collection
+from tests.milvus.saved import NAME, SPEC, contents, definition, entities, make_collection, remove_collection
 from tests.milvus.servers import Milvus
+from tests.milvus.worlds import vectors
 
 
 @pytest.fixture
@@ -44,7 +56,7 @@ async def test_a_server_and_milvus_lite_restore_each_other(
 ) -> None:
     async with await open_milvus(MilvusSettings(uri=real_milvus.uri)) as real:
         await make_collection(real, 300)
-        rows = await contents(real, NAME)
+        held = await contents(real, NAME)
         await write_backup(real, NAME, tmp_path / "real")
         result = await restore_backup(lite, tmp_path / "real")
         assert result.adapted == (
@@ -53,12 +65,39 @@ async def test_a_server_and_milvus_lite_restore_each_other(
             "the index on importance has none on Milvus milvus_lite-3.2.2; it was STL_SORT",
             "the index on word has none on Milvus milvus_lite-3.2.2; it was Trie",
         )
-        assert await contents(lite, NAME) == rows
+        assert await contents(lite, NAME) == held
         await write_backup(lite, NAME, tmp_path / "lite")
         back = await restore_backup(real, tmp_path / "lite", as_name="back")
         assert back.adapted == ()
-        assert await contents(real, "back") == rows
+        assert await contents(real, "back") == held
         assert (await collections.describe(real, "back")).indexes == {"embedding": "FLAT"}
+
+
+@on_real_milvus
+async def test_the_mirror_of_a_laptop_is_that_of_a_server_when_restored_there(
+    real_milvus: Milvus, lite: Connection, folder: Path
+) -> None:
+    spec, revision = rows.spec(16), load_chain().head
+    said = properties_of(revision, spec, FLAT, BuildState.COMPLETE)
+    await collections.create(lite, NAME, spec, said)
+    await collections.ensure_indexes(lite, NAME, spec, FLAT)
+    await entity_store.upsert(lite, NAME, rows.entities(vectors(50)))
+    await write_backup(lite, NAME, folder)
+    async with await open_milvus(MilvusSettings(uri=real_milvus.uri)) as real:
+        result = await restore_backup(real, folder)
+        await collections.check_indexes(real, NAME, spec, FLAT)
+        found = await collections.describe(real, NAME)
+        assert schema_differences(found, spec, counts_shards=True) == []
+        assert found.properties == said
+        assert "the field user_id has an index Trie on Milvus v2.3.5-lite; it had none on milvus_lite-3.2.2" in (
+            result.adapted
+        )
+        # And back: what it says of its vector index is what it has.
+        await remove_collection(lite)
+        await collections.set_properties(real, NAME, {"memstore.vector_index": "HNSW"})
+        await write_backup(real, NAME, folder.parent / "back")
+        await restore_backup(lite, folder.parent / "back")
+        assert (await collections.describe(lite, NAME)).properties == said
 
 
 @on_real_milvus
