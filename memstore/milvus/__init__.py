@@ -1,14 +1,17 @@
 """The mirror of memories in Milvus. `import memstore.milvus` does not import pymilvus; opening a connection does."""
 
+from .backup import BackupResult, write_backup
 from .client import Milvus, open_milvus
 from .comparing import Difference, Problem, Verification
 from .engine import Capabilities, Engine
 from .following import Enabled, disable_mirror, enable_mirror
 from .inspecting import CollectionStatus, MirrorStatus, status, verify
+from .manifest import BackupProgress
 from .moving import Moved, MoveProgress, move, plan
 from .outbox import Lag
 from .pruning import Pruned, prune
 from .relay import Synced, SyncOptions, sync
+from .restore import RestoreResult, restore_backup
 from .revisions import Chain, MilvusRevision, load_chain
 from .scope import MilvusScope, MirrorHit
 from .settings import MilvusSettings, VectorIndexChoice
@@ -18,6 +21,8 @@ from .store import MilvusStore
 
 __all__ = [
     "Action",
+    "BackupProgress",
+    "BackupResult",
     "BuildState",
     "Capabilities",
     "Chain",
@@ -38,6 +43,7 @@ __all__ = [
     "Moved",
     "Problem",
     "Pruned",
+    "RestoreResult",
     "SyncOptions",
     "Synced",
     "VectorIndexChoice",
@@ -49,7 +55,9 @@ __all__ = [
     "open_milvus",
     "plan",
     "prune",
+    "restore_backup",
     "status",
     "sync",
     "verify",
+    "write_backup",
 ]

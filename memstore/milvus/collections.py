@@ -115,7 +115,7 @@ async def ensure_indexes(milvus: Milvus, name: str, spec: CollectionSpec, index:
 
         await milvus.write(make)
     await load(milvus, name)
-    await _await_indexes(milvus, name)
+    await await_indexes(milvus, name)
     await check_indexes(milvus, name, spec, index)
 
 
@@ -249,7 +249,8 @@ def _found(told: Mapping[str, Any]) -> FoundField:
     )
 
 
-async def _await_indexes(milvus: Milvus, name: str) -> None:
+async def await_indexes(milvus: Milvus, name: str) -> None:
+    """Wait until the indexes of a collection that is loaded are built."""
     if milvus.capabilities.engine is Engine.LITE:
         return  # builds them when they are asked for
     deadline = monotonic() + _LOAD_TIMEOUT_S

@@ -70,6 +70,13 @@ async def connection(milvus: Milvus) -> AsyncIterator[mirror.Milvus]:
 
 
 @pytest_asyncio.fixture
+async def lite(lite_milvus: Milvus) -> AsyncIterator[mirror.Milvus]:
+    """Memstore's own connection to a new Milvus Lite."""
+    async with await mirror.open_milvus(MilvusSettings(uri=lite_milvus.uri)) as connection:
+        yield connection
+
+
+@pytest_asyncio.fixture
 async def world(create_database: CreateDatabase, milvus: Milvus) -> AsyncIterator[World]:
     """A new PostgreSQL beside each engine in turn."""
     url, settings = create_database(DIM), MilvusSettings(uri=milvus.uri)
