@@ -16,7 +16,7 @@ app.add_typer(lazy("identity:tenants", "Organisations."), name="tenant")
 app.add_typer(lazy("identity:users", "People."), name="user")
 app.add_typer(lazy("importing:app", "Bring memories in from where they live today."), name="import")
 app.add_typer(lazy("indexes:app", "Build the vector indexes that are right, and see how they do."), name="index")
-app.add_typer(lazy("milvus:app", "Mirror memories in Milvus, and look after its collections."), name="milvus")
+app.add_typer(lazy("milvus_backup:app", "Mirror memories in Milvus, and look after its collections."), name="milvus")
 app.add_typer(lazy("retention:app", "End what is over, and purge what is old."), name="retention")
 app.add_typer(
     lazy("search:app", "Find the memories nearest to a vector or to another memory, best first."), name="search"

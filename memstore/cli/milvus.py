@@ -37,10 +37,17 @@ async def both() -> AsyncIterator[tuple[AsyncEngine, Milvus]]:
     """Open the database that DATABASE_URL names, and the Milvus that MILVUS_URI does."""
     async with database() as (engine, _):
         await verify_schema(engine)
-        async with await mirror.open_milvus(MilvusSettings.from_env()) as milvus:
-            # It logs, with a trace, each error that is explained here. Set after its import, which sets it too.
-            logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        async with the_milvus() as milvus:
             yield engine, milvus
+
+
+@asynccontextmanager
+async def the_milvus() -> AsyncIterator[Milvus]:
+    """Open the Milvus that MILVUS_URI names."""
+    async with await mirror.open_milvus(MilvusSettings.from_env()) as milvus:
+        # It logs, with a trace, each error that is explained here. Set after its import, which sets it too.
+        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        yield milvus
 
 
 @app.command()

@@ -34,8 +34,7 @@ class _Range:
     high: str | None
 
     def __str__(self) -> str:
-        # Every id is more than an empty one, which no entity has.
-        parts = [f"id >= {literal(self.low)}" if self.low is not None else 'id > ""']
+        parts = [f"id >= {literal(self.low or '')}"]
         if self.high is not None:
             parts.append(f"id < {literal(self.high)}")
         return " and ".join(parts)
@@ -78,7 +77,7 @@ async def scan_pages(
     milvus: Milvus, name: str, fields: Sequence[str], conditions: str, batch: int
 ) -> AsyncGenerator[list[Entity], None]:
     """Read entities of Milvus Lite in the order of their ids: for a range it would read every row, each time."""
-    after = 'id > ""'
+    after = 'id >= ""'
 
     def ask(client: MilvusClient, after: str) -> list[Entity]:
         filter_ = f"{after} and ({conditions})" if conditions else after

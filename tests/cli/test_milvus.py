@@ -125,3 +125,21 @@ def test_a_collection_in_the_way_is_named(at: dict[str, Any]) -> None:
     assert f"there is a collection {FIRST} that memstore did not make" in refused("milvus", "up", **at)
     kept = f"kept     {FIRST}: memstore did not make it"
     assert done("milvus", "prune", **at).splitlines() == [kept, "nothing to drop"]
+
+
+def test_a_backup_dropped_and_restored(at: dict[str, Any], tmp_path: Path) -> None:
+    done("milvus", "up", **at)
+    only = {"MILVUS_URI": at["MILVUS_URI"]}
+    folder = tmp_path / "backup"
+    assert done("milvus", "backup", folder, **only).startswith(f"{FIRST}: 12 rows in {folder}, ")
+    assert "is not empty" in refused("milvus", "backup", folder, **only)
+    assert f"there is a collection {FIRST} in Milvus" in refused("milvus", "restore", folder, **only)
+    assert done("milvus", "restore", folder, "--as", "copy", **only).startswith("copy: 12 rows, ")
+    done("milvus", "down", **at)
+    done("milvus", "prune", **at)
+    assert done("milvus", "restore", folder, **only).startswith(f"{FIRST}: 12 rows, memories_unified leads there, ")
+    assert "in Milvus it leads to" in refused("milvus", "up", **at, lines=2)
+    assert "12 memories and 12 entities compared" in done("milvus", "up", "--rebuild", **at)
+    (damaged,) = folder.glob("*.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    assert damaged.name in refused("milvus", "restore", folder, "--as", "other", **only)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from tests.milvus.conftest import on_real_milvus
 from tests.milvus.servers import Milvus
 from tests.support import run_python
 
@@ -67,7 +66,6 @@ asyncio.run(main())
 
 @pytest.mark.soak
 @pytest.mark.timeout(1_800)
-@on_real_milvus
 async def test_many_entities_are_saved_and_restored_within_a_gibibyte(real_milvus: Milvus, tmp_path: Path) -> None:
     async def run(what: str) -> dict[str, Any]:
         done = await asyncio.to_thread(

@@ -19,7 +19,6 @@ from memstore.milvus import (
 from memstore.milvus.engine import FLAT
 from memstore.milvus.state import BuildState, properties_of, schema_differences
 from tests.milvus import rows
-from tests.milvus.conftest import on_real_milvus
 from tests.milvus.saved import NAME, SPEC, contents, definition, entities, make_collection, remove_collection
 from tests.milvus.servers import Milvus
 from tests.milvus.worlds import vectors
@@ -50,7 +49,6 @@ async def test_an_index_that_was_chosen_comes_back_with_its_parameters(lite: Con
     assert [str(each) for each in made["indexes"]] == ["IVF_FLAT (L2, nlist 77)", "INVERTED"]
 
 
-@on_real_milvus
 async def test_a_server_and_milvus_lite_restore_each_other(
     real_milvus: Milvus, lite: Connection, tmp_path: Path
 ) -> None:
@@ -73,7 +71,6 @@ async def test_a_server_and_milvus_lite_restore_each_other(
         assert (await collections.describe(real, "back")).indexes == {"embedding": "FLAT"}
 
 
-@on_real_milvus
 async def test_the_mirror_of_a_laptop_is_that_of_a_server_when_restored_there(
     real_milvus: Milvus, lite: Connection, folder: Path
 ) -> None:
@@ -100,7 +97,6 @@ async def test_the_mirror_of_a_laptop_is_that_of_a_server_when_restored_there(
         assert (await collections.describe(lite, NAME)).properties == said
 
 
-@on_real_milvus
 async def test_null_is_refused_where_the_server_has_none(real_milvus: Milvus, lite: Connection, folder: Path) -> None:
     def make(client: MilvusClient) -> None:
         schema = client.create_schema(auto_id=False)
