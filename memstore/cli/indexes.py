@@ -167,6 +167,8 @@ def _described(index: IndexState) -> str:
     kind = f"{index.method}{' halfvec' if index.halfvec else ''}"
     if index.lists is not None:
         kind += f", {index.lists:,} lists"
+    if index.m is not None:
+        kind += f", m {index.m}, ef_construction {index.ef_construction}"
     if index.being_built:
         state = "being built"
     elif not index.valid:

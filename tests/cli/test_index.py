@@ -43,16 +43,16 @@ def test_an_index_from_build_to_drop(server: Server, filled: URL) -> None:
     ]
     (line,) = done("index", "build", *only, "--method", "hnsw", "--no-halfvec", url=filled).splitlines()
     assert line.startswith(f"built     {HNSW}, 0.0 MB, ")
-    assert line.endswith("hnsw was asked for; full precision was asked for")
+    assert line.endswith("hnsw was asked for, with m 16, ef_construction 64; full precision was asked for")
     assert done("index", "build", *only, url=filled) == f"kept      {HNSW}, 0.0 MB: there already\n"
     first, second, third, would, fourth = done("index", "status", *only, url=filled).splitlines()
     assert first == "memory_nodes: 30 vectors of 4 dimensions"
-    assert second == f"  {HNSW}: hnsw, valid, 0.0 MB, 0 scans, built over 30 vectors"
+    assert second == f"  {HNSW}: hnsw, m 16, ef_construction 64, valid, 0.0 MB, 0 scans, built over 30 vectors"
     assert third.startswith("  auto: none: the largest tenant has 30 vectors")
     assert would == "  memstore index build: keeps what there is"
     assert fourth == (
-        "not memstore's, left alone: memory_nodes: by_hand: hnsw, valid, but not by the cosine: no search of memstore "
-        "uses it, 0.0 MB, 0 scans"
+        "not memstore's, left alone: memory_nodes: by_hand: hnsw, m 16, ef_construction 64, valid, but not by the "
+        "cosine: no search of memstore uses it, 0.0 MB, 0 scans"
     )
     assert done("index", "rebuild", *only, url=filled).startswith(f"rebuilt   {HNSW}, ")
     assert done("index", "drop", url=filled).startswith(f"dropped   {HNSW}, ")
@@ -77,6 +77,7 @@ def test_json_for_programs(filled: URL) -> None:
     assert index["name"] == result["index"]
     assert (index["method"], index["lists"], index["valid"], index["stale"]) == ("ivfflat", 1, True, None)
     assert (index["rows_at_build"], index["ours"], index["scans"]) == (30, True, 0)
+    assert (index["m"], index["ef_construction"]) == (None, None)
 
 
 def test_what_cannot_be_is_refused(filled: URL) -> None:

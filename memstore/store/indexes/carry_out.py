@@ -88,7 +88,7 @@ def _result(
 def _memory_for(form: IndexForm, target: IndexTarget, volume: Volume, may_use: Memory) -> str:
     """Return what the build is given: no more than it needs, since pgvector takes all of it at once for its workers."""
     if form.method is IndexMethod.HNSW:
-        needed = graph_bytes(volume.rows, target.dimensions, halfvec=form.halfvec)
+        needed = graph_bytes(volume.rows, target.dimensions, halfvec=form.halfvec, m=form.graph.m)
     else:
         needed = clustering_bytes(form.lists or 1, volume.rows, target.dimensions, halfvec=form.halfvec)
     return f"{max(1024, min(may_use.size, max(_LEAST_MEMORY, round(needed * _MARGIN))) // 1024)}kB"

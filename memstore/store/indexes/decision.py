@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...errors import SettingsError
+from .graph import graph_for, less_careful
 from .memory import clustering_bytes, graph_bytes, lists_for, lists_within, shown
 from .targets import MAX_HALFVEC_DIMENSIONS, MAX_VECTOR_DIMENSIONS, IndexedTable, IndexForm, IndexMethod
 
@@ -88,7 +89,8 @@ def choose(
         return Choice(None, few)
     half, precision = _precision(target, agreement, halfvec)
     if method is IndexMethod.HNSW:
-        return Choice(IndexForm(method, half), f"hnsw was asked for; {precision}")
+        form = _graph(volume, half)
+        return Choice(form, f"hnsw was asked for, with {form.graph}; {precision}")
     if method is IndexMethod.IVFFLAT:
         lists = lists_within(volume.rows, target.dimensions, memory.size, halfvec=half)
         if lists is None:
@@ -103,9 +105,12 @@ def choose(
 
 
 def is_stale(form: IndexForm, rows_at_build: int | None, rows: int) -> str | None:
-    """Say why an index should be built anew, None where it need not be. HNSW grows with its rows and never has to."""
-    if form.method is not IndexMethod.IVFFLAT:
-        return None
+    """Say why an index should be built anew, None where it need not be.
+
+    The lists of IVFFlat are of the rows at its build. HNSW grows with its rows, but as carefully as it was begun.
+    """
+    if form.method is IndexMethod.HNSW:
+        return less_careful(form.graph, rows)
     if rows_at_build is not None and rows >= STALE_GROWTH * max(1, rows_at_build):
         return f"its lists were made of {rows_at_build:,} rows, now there are {rows:,}"
     wanted = lists_for(rows)
@@ -116,10 +121,12 @@ def is_stale(form: IndexForm, rows_at_build: int | None, rows: int) -> str | Non
 
 def as_it_was(before: IndexForm, form: IndexForm | None) -> str:
     """Say why an index is built anew that nobody asked to be of this method: it was of it `before`."""
-    lists = "" if form is None or form.lists is None else f", now {form.lists:,} lists"
+    now = "" if form is None or form.lists is None else f", now {form.lists:,} lists"
+    if form is not None and form.graph != before.graph:
+        now = f", now with {form.graph}"
     if form is None or form.halfvec is before.halfvec:
-        return f"{before}, as it was{lists}"
-    return f"{before.method.value}, as it was{lists}; {'halfvec' if form.halfvec else 'full precision'} was asked for"
+        return f"{before}, as it was{now}"
+    return f"{before.method.value}, as it was{now}; {'halfvec' if form.halfvec else 'full precision'} was asked for"
 
 
 def _too_wide(target: IndexTarget, method: IndexMethod) -> Choice:
@@ -174,26 +181,31 @@ def _precision(target: IndexTarget, agreement: float | None, halfvec: bool | Non
 
 
 def _by_memory(target: IndexTarget, volume: Volume, memory: Memory, half: bool, precision: str) -> Choice:
-    graph = graph_bytes(volume.rows, target.dimensions, halfvec=half)
+    form = _graph(volume, half)
+    graph = graph_bytes(volume.rows, target.dimensions, halfvec=half, m=form.graph.m)
     has = f"{shown(memory.size)} ({memory.source})"
     over = f"{volume.rows:,} vectors of {target.dimensions:,} dimensions"
     if graph <= memory.size:
-        reason = f"hnsw, since the graph over {over} takes about {shown(graph)} of the {has}; {precision}"
-        return Choice(IndexForm(IndexMethod.HNSW, half), reason)
+        reason = f"hnsw, since the graph over {over} takes about {shown(graph)} of the {has}"
+        return Choice(form, f"{reason}, with {form.graph}; {precision}")
     lists = lists_within(volume.rows, target.dimensions, memory.size, halfvec=half)
     raise_it = f"with --memory {_next_megabytes(graph)}MB it would be hnsw"
     if lists is None or lists * STALE_LISTS < lists_for(volume.rows):
         # A graph on disk is slow to build, but finds what it should; lists this few would be slow to search.
         reason = (
             f"hnsw, though the graph over {over} takes about {shown(graph)} and it may use {has}: it is built slowly, "
-            f"partly on disk; the lists of ivfflat fit no better; {precision}"
+            f"partly on disk, with {form.graph}; the lists of ivfflat fit no better; {precision}"
         )
-        return Choice(IndexForm(IndexMethod.HNSW, half), reason)
+        return Choice(form, reason)
     reason = (
         f"ivfflat, {_lists(lists, volume)}, since the graph of hnsw over {over} takes about {shown(graph)} and it may "
         f"use {has}; {raise_it}; {precision}"
     )
     return Choice(IndexForm(IndexMethod.IVFFLAT, half, lists), reason)
+
+
+def _graph(volume: Volume, half: bool) -> IndexForm:
+    return IndexForm(IndexMethod.HNSW, half, graph=graph_for(volume.rows))
 
 
 def _lists(lists: int, volume: Volume) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import text
 
 from ...models import SCHEMA
+from .graph import PLAIN, Graph
 from .targets import IndexedTable, IndexForm, IndexMethod, IndexTarget
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ _FOUND = text("""
            i.indisvalid AND i.indisready AS valid,
            EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = c.oid) AS being_built,
            pg_relation_size(c.oid) AS size, coalesce(s.idx_scan, 0) AS scans, pg_get_indexdef(c.oid) AS definition,
-           (SELECT CAST(option_value AS integer) FROM pg_options_to_table(c.reloptions)
-            WHERE option_name = 'lists') AS lists,
+           (SELECT json_object_agg(option_name, CAST(option_value AS integer))
+            FROM pg_options_to_table(c.reloptions)) AS options,
            obj_description(c.oid, 'pg_class') AS comment
     FROM pg_index AS i
     JOIN pg_class AS c ON c.oid = i.indexrelid
@@ -56,6 +57,7 @@ class FoundIndex:
     by_cosine: it is ordered by the cosine, which searches are by.
     size: bytes.
     scans: how often it was used since statistics were reset.
+    lists: of IVFFlat; `graph` of HNSW.
     rows_at_build: None where nobody wrote it down.
     """
 
@@ -71,6 +73,7 @@ class FoundIndex:
     size: int
     scans: int
     lists: int | None
+    graph: Graph | None
     rows_at_build: int | None
     built_at: str | None
 
@@ -107,14 +110,16 @@ def comment(rows: int, built_at: str) -> str:
 def _index(row: Row[Any], target: IndexTarget | None) -> FoundIndex:
     written = _read(row.comment)
     form = None if target is None else target.form_of(row.name)
-    lists = (row.lists or DEFAULT_LISTS) if row.method == IndexMethod.IVFFLAT else None
+    options, is_graph = row.options or {}, row.method == IndexMethod.HNSW
+    graph = Graph(options.get("m", PLAIN.m), options.get("ef_construction", PLAIN.ef_construction))
+    lists = None if is_graph else options.get("lists", DEFAULT_LISTS)
     rows = written.get("rows")
     return FoundIndex(
         name=row.name,
         table=IndexedTable(row.table),
         method=row.method,
         halfvec="halfvec_" in row.definition.partition(" USING ")[2],
-        form=None if form is None else IndexForm(form.method, form.halfvec, lists),
+        form=None if form is None else IndexForm(form.method, form.halfvec, lists, graph if is_graph else PLAIN),
         leftover=form is None and target is not None,
         valid=row.valid,
         being_built=row.being_built,
@@ -122,6 +127,7 @@ def _index(row: Row[Any], target: IndexTarget | None) -> FoundIndex:
         size=row.size,
         scans=row.scans,
         lists=lists,
+        graph=graph if is_graph else None,
         rows_at_build=rows if isinstance(rows, int) else None,
         built_at=str(written["built_at"]) if "built_at" in written else None,
     )

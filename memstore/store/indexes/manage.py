@@ -82,7 +82,7 @@ async def rebuild_indexes(
         if form is None or options.method is not IndexMethod.AUTO:
             return plan_rebuild(found, await choose_as(options.method, options.halfvec))
         half = form.halfvec if options.halfvec is None else options.halfvec
-        choice = await choose_as(form.method, half)
+        choice = _no_less_careful(form, await choose_as(form.method, half))
         return plan_rebuild(found, replace(choice, reason=as_it_was(form, choice.form)))
 
     return await _run(engine, selection, options, settings, on_progress, plan)
@@ -139,6 +139,13 @@ class _Chooser:
         if halfvec is None and method is not IndexMethod.NONE and not stays:
             measured = await agreement(self._connection, self._target, self._volume, self._schema)
         return choose(self._target, self._volume, self._memory, measured, method=method, halfvec=halfvec)
+
+
+def _no_less_careful(before: IndexForm, choice: Choice) -> Choice:
+    """Return the choice with a graph of no less care than the one before: somebody may have wanted more than auto."""
+    if choice.form is None or choice.form.method is not IndexMethod.HNSW:
+        return choice
+    return replace(choice, form=replace(choice.form, graph=choice.form.graph.with_care_of(before.graph)))
 
 
 async def _run(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-from .targets import HNSW_M
-
 MB = 2**20
 _UNITS = {"kB": 2**10, "MB": MB, "GB": 2**30, "TB": 2**40}
 _SAMPLES = 10_000  # pgvector samples at least so many rows, and 50 for each list
@@ -21,7 +19,7 @@ def value_bytes(dimensions: int, *, halfvec: bool) -> int:
     return 8 + dimensions * (2 if halfvec else 4)
 
 
-def graph_bytes(rows: int, dimensions: int, *, halfvec: bool, m: int = HNSW_M) -> int:
+def graph_bytes(rows: int, dimensions: int, *, halfvec: bool, m: int) -> int:
     """Return the memory that the graph of an HNSW index takes while it is built, in bytes.
 
     For each row the vector, what a node of the graph is, and 2 m neighbours; one row in m is on a second level, with m

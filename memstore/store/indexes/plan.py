@@ -52,7 +52,9 @@ def plan_build(
     """Plan what gives a target the index that was chosen.
 
     What `auto` chooses never costs a search its index: one that is there stays although there are few rows now, in
-    either precision unless one was asked for, and as HNSW also where a new one would be IVFFlat.
+    either precision unless one was asked for, and as HNSW also where a new one would be IVFFlat. Lists that are stale
+    are made anew. A graph that is built with less care than its rows call for stays: it works, and another takes long,
+    so that whoever is in charge says when.
     """
     usable = _usable(found)
     automatic = method is IndexMethod.AUTO
@@ -64,10 +66,13 @@ def plan_build(
         index, form = kept
         rest = _rest(found, [index.name])
         stale = is_stale(form, index.rows_at_build, volume.rows)
-        if stale is not None and choice.form is not None:
-            again = IndexForm(form.method, form.halfvec, choice.form.lists)
-            return IndexPlan(IndexAction.REBUILT, again, stale, _invalid(found), rest)
-        return IndexPlan(IndexAction.KEPT, form, "there already", _invalid(found), rest)
+        if stale is None or choice.form is None:
+            return IndexPlan(IndexAction.KEPT, form, "there already", _invalid(found), rest)
+        if form.method is IndexMethod.HNSW:
+            why = f"there already, but {stale}. Type: memstore index rebuild"
+            return IndexPlan(IndexAction.KEPT, form, why, _invalid(found), rest)
+        again = IndexForm(form.method, form.halfvec, choice.form.lists)
+        return IndexPlan(IndexAction.REBUILT, again, stale, _invalid(found), rest)
     if choice.form is None:
         return IndexPlan(IndexAction.NONE, None, choice.reason, _invalid(found), _rest(found, ()))
     return _made(found, choice.form, choice.reason)

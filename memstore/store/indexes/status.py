@@ -28,7 +28,8 @@ class IndexState:
     """A vector index as it is.
 
     ours: memstore names, builds and drops it; others are shown and left alone.
-    method: `hnsw` or `ivfflat`, `halfvec` whether it holds half precision, `lists` of IVFFlat.
+    method: `hnsw` or `ivfflat`, `halfvec` whether it holds half precision.
+    lists: of IVFFlat, None for HNSW; `m` and `ef_construction` the other way round.
     valid: searches can use it. One that is not is being built (`being_built`), or was left behind by a killed run.
     by_cosine: it is ordered by the cosine, which memstore searches by.
     size: bytes.
@@ -43,6 +44,8 @@ class IndexState:
     method: str
     halfvec: bool
     lists: int | None
+    m: int | None
+    ef_construction: int | None
     valid: bool
     being_built: bool
     by_cosine: bool
@@ -147,6 +150,8 @@ def _state(index: FoundIndex, rows: int | None) -> IndexState:
         method=index.method,
         halfvec=index.halfvec,
         lists=index.lists,
+        m=None if index.graph is None else index.graph.m,
+        ef_construction=None if index.graph is None else index.graph.ef_construction,
         valid=index.valid,
         being_built=index.being_built,
         by_cosine=index.by_cosine,

@@ -9,11 +9,10 @@ from enum import StrEnum
 
 from ...migrations import WantedIndex
 from ...models import SCHEMA
+from .graph import PLAIN, Graph
 
 MAX_VECTOR_DIMENSIONS = 2_000
 MAX_HALFVEC_DIMENSIONS = 4_000
-HNSW_M = 16
-HNSW_EF_CONSTRUCTION = 64
 
 # What a killed run leaves beside an index: memstore's own, and those of REINDEX CONCURRENTLY.
 _LEFT_BESIDE = re.compile(r"(?P<name>.+?)(_new|_old|_ccnew\d*|_ccold\d*)")
@@ -38,11 +37,16 @@ class IndexMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class IndexForm:
-    """What an index is: its method (`hnsw` or `ivfflat`), whether it holds half precision, and its `lists`."""
+    """What an index is: its method (`hnsw` or `ivfflat`), and whether it holds half precision.
+
+    lists: how many IVFFlat has, None for HNSW.
+    graph: how carefully that of HNSW is built.
+    """
 
     method: IndexMethod
     halfvec: bool
     lists: int | None = None
+    graph: Graph = PLAIN
 
     def __str__(self) -> str:
         return f"{self.method.value}{' halfvec' if self.halfvec else ''}"
@@ -86,7 +90,7 @@ class IndexTarget:
         # The column of `embeddings` has no width of its own, which an index needs.
         plain = self.model is None and not form.halfvec
         key = "embedding" if plain else f"(embedding::{vector_schema}.{kind}({self.dimensions}))"
-        options = {"m": HNSW_M, "ef_construction": HNSW_EF_CONSTRUCTION}
+        options = {"m": form.graph.m, "ef_construction": form.graph.ef_construction}
         if form.method is IndexMethod.IVFFLAT:
             options = {"lists": form.lists or 1}
         return WantedIndex(

@@ -247,7 +247,10 @@ async def test_a_rebuild_says_that_it_is_as_it_was(engine: AsyncEngine) -> None:
     for options, reason in (
         (IndexOptions(), "ivfflat, as it was, now 1 lists"),
         (IndexOptions(halfvec=True), "ivfflat, as it was, now 1 lists; halfvec was asked for"),
-        (IndexOptions(HNSW.method, halfvec=False), "hnsw was asked for; full precision was asked for"),
+        (
+            IndexOptions(HNSW.method, halfvec=False),
+            "hnsw was asked for, with m 16, ef_construction 64; full precision was asked for",
+        ),
         (IndexOptions(), "hnsw, as it was"),
     ):
         assert (await rebuild_indexes(engine, selection, options)).results[0].reason == reason

@@ -15,10 +15,12 @@ from memstore.store.indexes import (
     choose,
 )
 from memstore.store.indexes.decision import is_stale
+from memstore.store.indexes.graph import CAREFUL, CAREFUL_FROM, Graph
 
 AUTO, HNSW, IVFFLAT, NONE = IndexMethod.AUTO, IndexMethod.HNSW, IndexMethod.IVFFLAT, IndexMethod.NONE
 NODES, EMBEDDINGS = IndexedTable.MEMORY_NODES, IndexedTable.EMBEDDINGS
 FULL_GRAPH, HALF_GRAPH = IndexForm(HNSW, False), IndexForm(HNSW, True)
+CAREFUL_HALF_GRAPH = IndexForm(HNSW, True, graph=CAREFUL)
 MB = 2**20
 
 
@@ -54,10 +56,10 @@ CASES = {
     "too small a share": Case(
         None, "a walk of the index would pass 19 for each of its own", rows=1_000_000, largest=52_560
     ),
-    "just enough of a share": Case(HALF_GRAPH, "hnsw", rows=1_000_000, largest=52_570, memory=4_096 * MB),
+    "just enough of a share": Case(CAREFUL_HALF_GRAPH, "hnsw", rows=1_000_000, largest=52_570, memory=4_096 * MB),
     "too small a share of embeddings": Case(None, "100 for each", table=EMBEDDINGS, rows=1_000_000, largest=9_999),
     "just enough of embeddings": Case(
-        HALF_GRAPH, "hnsw", table=EMBEDDINGS, rows=1_000_000, largest=10_000, memory=4_096 * MB
+        CAREFUL_HALF_GRAPH, "hnsw", table=EMBEDDINGS, rows=1_000_000, largest=10_000, memory=4_096 * MB
     ),
     "few, but asked for": Case(HALF_GRAPH, "hnsw was asked for", rows=5, largest=5, method=HNSW),
     "asked for none": Case(None, "no index was asked for", method=NONE),
@@ -83,7 +85,24 @@ CASES = {
         largest=1_000_000,
         memory=100 * MB,
     ),
-    "neither fits": Case(HALF_GRAPH, "built slowly, partly on disk", rows=1_000_000, largest=1_000_000, memory=16 * MB),
+    "neither fits": Case(
+        CAREFUL_HALF_GRAPH, "built slowly, partly on disk", rows=1_000_000, largest=1_000_000, memory=16 * MB
+    ),
+    "rows that want no more care": Case(
+        HALF_GRAPH, "with m 16, ef_construction 64; halfvec", rows=CAREFUL_FROM - 1, largest=CAREFUL_FROM - 1
+    ),
+    "rows that want more care": Case(
+        CAREFUL_HALF_GRAPH, f"with {CAREFUL}; halfvec", rows=CAREFUL_FROM, largest=CAREFUL_FROM
+    ),
+    "rows of all tenants want more care": Case(
+        CAREFUL_HALF_GRAPH, f"with {CAREFUL}", rows=CAREFUL_FROM, largest=75_000
+    ),
+    "more care wants more memory": Case(
+        IndexForm(IVFFLAT, True, 500), "it may use 1.4 GB", rows=500_000, largest=500_000, memory=1_400 * MB
+    ),
+    "more care, asked for": Case(
+        CAREFUL_HALF_GRAPH, f"asked for, with {CAREFUL}", rows=CAREFUL_FROM, largest=1, method=HNSW
+    ),
     "ivfflat asked for": Case(IndexForm(IVFFLAT, True, 100), "ivfflat was asked for, 100 lists", method=IVFFLAT),
     "few lists": Case(IndexForm(IVFFLAT, True, 1), "1 lists", rows=10, largest=10, method=IVFFLAT),
 }
@@ -134,7 +153,13 @@ def test_what_cannot_be_is_refused(
         (IndexForm(IVFFLAT, True, 100), None, 401_000, "it has 100 lists, 401 suit"),
         (IndexForm(IVFFLAT, True, 100), 100_000, 24_999, "it has 100 lists, 24 suit"),
         (IndexForm(IVFFLAT, True, 100), 100_000, 25_000, None),
-        (FULL_GRAPH, 1, 1_000_000, None),
+        (FULL_GRAPH, 1, CAREFUL_FROM - 1, None),
+        (FULL_GRAPH, 1, CAREFUL_FROM, f"built with m 16, ef_construction 64; {CAREFUL} suit 150,000 rows"),
+        (CAREFUL_HALF_GRAPH, 1, 10_000_000, None),
+        (CAREFUL_HALF_GRAPH, 1, 1_000, None),
+        (IndexForm(HNSW, True, graph=Graph(CAREFUL.m, CAREFUL.ef_construction - 1)), 1, CAREFUL_FROM, "was built with"),
+        (IndexForm(HNSW, True, graph=Graph(CAREFUL.m - 1, 500)), 1, CAREFUL_FROM, "was built with m"),
+        (IndexForm(HNSW, True, graph=Graph(100, 500)), 1, CAREFUL_FROM, None),
     ],
 )
 def test_when_an_index_is_stale(form: IndexForm, rows_at_build: int | None, rows: int, why: str | None) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from memstore.migrations import Progress, index_builder
 from memstore.settings import Settings
 from memstore.store.indexes import IndexedTable, IndexForm, IndexMethod, IndexTarget
+from memstore.store.indexes.graph import CAREFUL, PLAIN, Graph
 from memstore.store.indexes.memory import (
     clustering_bytes,
     graph_bytes,
@@ -43,15 +44,16 @@ def test_a_graph_is_as_large_as_was_measured(kind: tuple[int, bool, int]) -> Non
     assert graph_bytes(1_000, dimensions, halfvec=halfvec, m=m) / 1_000 == pytest.approx(MEASURED[kind], rel=0.02)
 
 
-async def test_a_graph_is_as_large_as_this_server_says(engine: AsyncEngine) -> None:
+@pytest.mark.parametrize("graph", [PLAIN, CAREFUL])
+async def test_a_graph_is_as_large_as_this_server_says(engine: AsyncEngine, graph: Graph) -> None:
     await fill(engine, TARGET, 2_500)
     said: list[Progress] = []
     async with index_builder(engine, Settings(), said.append) as builder:
-        await builder.build(TARGET.index(IndexForm(IndexMethod.HNSW, False), "public"), memory="1MB")
+        await builder.build(TARGET.index(IndexForm(IndexMethod.HNSW, False, graph=graph), "public"), memory="1MB")
     (advice,) = [progress.advice for progress in said if progress.advice is not None]
     rows = re.match(r"after (\d+) rows the graph no longer fits into maintenance_work_mem \(1MB\)", advice)
     assert rows is not None
-    assert graph_bytes(int(rows[1]), 4, halfvec=False) == pytest.approx(2**20, rel=0.05)
+    assert graph_bytes(int(rows[1]), 4, halfvec=False, m=graph.m) == pytest.approx(2**20, rel=0.05)
 
 
 async def test_lists_take_as_much_as_this_server_says(engine: AsyncEngine) -> None:

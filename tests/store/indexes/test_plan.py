@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import pytest
 
 from memstore.store.indexes import Choice, IndexAction, IndexedTable, IndexForm, IndexMethod, IndexTarget, Volume
 from memstore.store.indexes.found import FoundIndex
+from memstore.store.indexes.graph import CAREFUL, CAREFUL_FROM
 from memstore.store.indexes.plan import IndexPlan, plan_build, plan_rebuild
 
 AUTO, HNSW, IVFFLAT, NONE = IndexMethod.AUTO, IndexMethod.HNSW, IndexMethod.IVFFLAT, IndexMethod.NONE
 GRAPH, HALF_GRAPH = IndexForm(HNSW, False), IndexForm(HNSW, True)
+CAREFUL_GRAPH = IndexForm(HNSW, False, graph=CAREFUL)
 LISTS, HALF_LISTS = IndexForm(IVFFLAT, False, 10), IndexForm(IVFFLAT, True, 10)
 TARGET = IndexTarget(IndexedTable.MEMORY_NODES, 4)
 BUILT, REBUILT, KEPT = IndexAction.BUILT, IndexAction.REBUILT, IndexAction.KEPT
@@ -31,6 +34,7 @@ def there(
         size=8192,
         scans=0,
         lists=form.lists,
+        graph=form.graph if form.method is HNSW else None,
         rows_at_build=rows,
         built_at=None,
     )
@@ -111,6 +115,29 @@ def test_a_build(what: str) -> None:
     case = BUILDS[what]
     choice, volume = Choice(case.chosen, "why"), Volume(10_000, 10_000)
     check(case, plan_build(case.found, choice, volume, method=case.method, halfvec=case.halfvec))
+
+
+@pytest.mark.parametrize(
+    ("graph", "rows", "chosen", "why"),
+    [
+        (GRAPH, CAREFUL_FROM - 1, GRAPH, "there already"),
+        (
+            GRAPH,
+            CAREFUL_FROM,
+            CAREFUL_GRAPH,
+            "there already, but its graph was built with m 16.*memstore index rebuild",
+        ),
+        (GRAPH, CAREFUL_FROM, LISTS, "there already, but its graph"),
+        (GRAPH, CAREFUL_FROM, None, "there already"),
+        (CAREFUL_GRAPH, CAREFUL_FROM, CAREFUL_GRAPH, "there already"),
+        (CAREFUL_GRAPH, 10_000, GRAPH, "there already"),
+    ],
+)
+def test_a_graph_stays_as_careful_as_it_is(graph: IndexForm, rows: int, chosen: IndexForm | None, why: str) -> None:
+    """It works, and another takes long: whoever is in charge says when."""
+    plan = plan_build([there(graph, rows=rows)], Choice(chosen, "why"), Volume(rows, rows))
+    assert (plan.action, plan.form) == (KEPT, graph)
+    assert re.fullmatch(f"{why}.*" if "but" in why else why, plan.reason)
 
 
 @pytest.mark.parametrize("what", REBUILDS)
