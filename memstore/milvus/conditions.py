@@ -20,19 +20,12 @@ EXPRESSIBLE = frozenset((*_ONE_OF, *_RANGES, *_FLAGS))
 """The filters that a collection can be asked for; the others are asked of PostgreSQL."""
 
 
-def conditions_of(
-    spec: CollectionSpec, scope: Scope, filters: Mapping[str, Any], now: float, *, by_partition: bool
-) -> Conditions:
+def conditions_of(spec: CollectionSpec, scope: Scope, filters: Mapping[str, Any], now: float) -> Conditions:
     """Return what a search may find: of this tenant, always; of this user, if there is one; and as checked filters say.
 
     Moments are whole seconds there: within a second more is let in than is meant, and PostgreSQL looks again.
-    `by_partition` says whether the server is to be trusted with the tenant, which is the partition key.
     """
-    found, tenant = Conditions(spec), str(scope.tenant_id)
-    if by_partition:
-        found.equals(spec.partition_key, tenant)
-    else:
-        found.equals_anywhere(spec.partition_key, tenant)
+    found = Conditions(spec).equals("org_id", str(scope.tenant_id))
     if scope.user_id is not None:
         found.equals("user_id", str(scope.user_id))
     if not filters.get("include_deleted"):

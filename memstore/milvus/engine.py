@@ -58,9 +58,6 @@ class Capabilities:
     scalar_indexes: which index a field of each kind can have; a kind that is missing has none.
     counts_bytes: whether the length of a VARCHAR is that of its UTF-8; memstore always measures bytes.
     adds_nullable_fields: whether a field can be added to a collection that is in use.
-    trusts_partition_key: whether what was upserted is in the partition of its key. Servers before 2.4 take another
-        field for it (milvus-io/milvus#30772): a filter on the key, which looks into its partition only, then finds
-        nearly nothing.
     """
 
     engine: Engine
@@ -69,7 +66,6 @@ class Capabilities:
     scalar_indexes: Mapping[Kind, str]
     counts_bytes: bool
     adds_nullable_fields: bool
-    trusts_partition_key: bool
     default_index: VectorIndex
 
     @classmethod
@@ -84,7 +80,7 @@ class Capabilities:
             if version < (3, 1):
                 raise SettingsError(f"Milvus Lite is {said}. Needed: 3.1 or newer. Run: pip install 'milvus-lite>=3.1'")
             # An index on scalars brings no speed there: each search reads every row.
-            return cls(Engine.LITE, version, said, {}, False, False, True, FLAT)
+            return cls(Engine.LITE, version, said, {}, False, False, FLAT)
         server = _SERVER.match(said)
         if server is None:
             raise SettingsError(f"Milvus says that its version is {said[:40]!r}, which memstore cannot read")
@@ -95,7 +91,7 @@ class Capabilities:
             scalar = {Kind.VARCHAR: "Trie", **dict.fromkeys(_NUMERIC, "STL_SORT")}
         else:
             scalar = {Kind.VARCHAR: "INVERTED", Kind.BOOL: "INVERTED", **dict.fromkeys(_NUMERIC, "INVERTED")}
-        return cls(Engine.SERVER, version, said, scalar, True, version >= (2, 6), version >= (2, 4), HNSW)
+        return cls(Engine.SERVER, version, said, scalar, True, version >= (2, 6), HNSW)
 
     def vector_index(self, choice: VectorIndexChoice) -> VectorIndex:
         """Return the vector index that a new collection gets."""

@@ -57,10 +57,6 @@ class Conditions:
         """Ask that a field has a value."""
         return self._add(f"{self._known(name, value)} == {literal(value)}")
 
-    def equals_anywhere(self, name: str, value: Value) -> Conditions:
-        """Ask that a field has a value, of a server that must not look into one partition only for it."""
-        return self._add(f"({self._known(name, value)} == {literal(value)} or {NOTHING})")
-
     def one_of(self, name: str, values: Collection[Value]) -> Conditions:
         """Ask that a field has one of these values; with none, nothing is meant."""
         for value in values:

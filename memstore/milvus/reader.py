@@ -39,7 +39,6 @@ class Live:
     name: str
     spec: CollectionSpec
     index: VectorIndex
-    by_partition: bool
 
 
 class Reader:
@@ -69,7 +68,7 @@ class Reader:
     async def search(
         self,
         vector: Any,
-        conditions: Callable[[Live], Conditions],
+        conditions: Callable[[CollectionSpec], Conditions],
         *,
         limit: int,
         fields: Sequence[str],
@@ -87,7 +86,7 @@ class Reader:
                 milvus,
                 live.name,
                 vector,
-                conditions(live),
+                conditions(live.spec),
                 limit=limit,
                 params=live.index.search_params(limit),
                 fields=fields,
@@ -97,9 +96,9 @@ class Reader:
 
         return await self._with_live(ask)
 
-    async def count(self, conditions: Callable[[Live], Conditions]) -> int:
+    async def count(self, conditions: Callable[[CollectionSpec], Conditions]) -> int:
         """Count entities, at Strong consistency. Raises as `search`."""
-        return await self._with_live(lambda milvus, live: entity_store.count(milvus, live.name, conditions(live)))
+        return await self._with_live(lambda milvus, live: entity_store.count(milvus, live.name, conditions(live.spec)))
 
     async def live(self) -> Live:
         """Return the collection that readers are led to. Raises as `search`."""
@@ -148,4 +147,4 @@ class Reader:
         if name not in self._loaded:
             await collections.load(milvus, name)
             self._loaded.add(name)
-        return Live(name, spec, index_of(found.properties[INDEX]), milvus.capabilities.trusts_partition_key)
+        return Live(name, spec, index_of(found.properties[INDEX]))

@@ -14,14 +14,13 @@ from .conditions import EXPRESSIBLE, conditions_of
 from .engine import FLAT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from ..store import Filters, Memory
     from ..store.postgres.scope import PostgresScope
     from ..store.validation import Question, Scope
     from .expressions import Conditions
+    from .fields import CollectionSpec
     from .reader import Live, Reader
 
 MOST = 16_384
@@ -90,12 +89,12 @@ class Searcher:
     async def ask(
         self, question: Question, vector: Any, limit: int, *, strong: bool, fields: tuple[str, ...]
     ) -> tuple[Live, list[tuple[float, Any]]]:
-        def conditions(live: Live) -> Conditions:
-            if live.spec.dimensions != len(vector):
-                raise VectorError(f"the vector has {len(vector)} dimensions, the collection has {live.spec.dimensions}")
+        def conditions(spec: CollectionSpec) -> Conditions:
+            if spec.dimensions != len(vector):
+                raise VectorError(f"the vector has {len(vector)} dimensions, the collection has {spec.dimensions}")
             for name in fields:
-                live.spec.field(name)
-            return self._conditions(live, question.conditions)
+                spec.field(name)
+            return self._conditions(spec, question)
 
         return await self._reader.search(
             vector,
@@ -105,20 +104,20 @@ class Searcher:
             consistency="Strong" if strong else "Bounded",
         )
 
-    def _conditions(self, live: Live, filters: Mapping[str, Any]) -> Conditions:
-        return conditions_of(live.spec, self._scope, filters, time.time(), by_partition=live.by_partition)
+    def _conditions(self, spec: CollectionSpec, question: Question) -> Conditions:
+        return conditions_of(spec, self._scope, question.conditions, time.time())
 
     async def _is_short(self, question: Question, live: Live, found: int) -> bool:
         """Return whether an approximate index came up with fewer than there are."""
         if live.index == FLAT:
             return False
-        there = await self._reader.count(lambda live: self._conditions(live, question.conditions))
-        return there > found
+        return await self._reader.count(lambda spec: self._conditions(spec, question)) > found
 
     async def explained(self, question: Question, found: Found) -> Explanation:
-        matching = await self._reader.count(lambda live: self._conditions(live, question.conditions))
-        everybody = {"include_deleted": True, "include_expired": True}
-        everything = await self._reader.count(lambda live: self._conditions(live, everybody))
+        matching = await self._reader.count(lambda spec: self._conditions(spec, question))
+        everything = await self._reader.count(
+            lambda spec: conditions_of(spec, self._scope, {"include_deleted": True, "include_expired": True}, 0)
+        )
         after = sorted(set(question.conditions) - EXPRESSIBLE)
         also = f"; {', '.join(after)} were asked of PostgreSQL" if after else ""
         return Explanation(

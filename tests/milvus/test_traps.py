@@ -25,11 +25,9 @@ import memstore.milvus
 from memstore.errors import MilvusUnreachableError
 from memstore.milvus import Milvus, MilvusSettings, VectorIndexChoice, entity_store, open_milvus
 from memstore.milvus import collections as ours
-from memstore.milvus.conditions import conditions_of
 from memstore.milvus.engine import IVF_FLAT
 from memstore.milvus.expressions import Conditions
 from memstore.milvus.fields import text
-from memstore.store.validation import Scope
 from tests.milvus.rows import TENANT, entities, spec
 from tests.milvus.worlds import vectors
 from tests.support import ROOT
@@ -71,9 +69,7 @@ async def test_5_a_tenant_of_a_hundredth_gets_what_is_nearest(connection: Milvus
     await entity_store.upsert(connection, NAME, entities(some[others], tenant=other))
     await entity_store.upsert(connection, NAME, entities(some[mine]))
     index = connection.capabilities.vector_index(choice)
-    scope = Scope(TENANT, None)
-    by_partition = connection.capabilities.trusts_partition_key
-    asked = conditions_of(SPEC, scope, {}, 0, by_partition=by_partition)
+    asked = Conditions(SPEC).equals("org_id", str(TENANT))
     found, wanted = 0, 0
     for question in vectors(20, seed=4, dim=8):
         hits = await entity_store.search(
@@ -201,16 +197,3 @@ def test_pymilvus_is_imported_late() -> None:
     asked = "import sys, json, memstore, memstore.milvus, memstore.cli.milvus; print(json.dumps(sorted(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"pymilvus", "milvus_lite", "pandas", "grpc"} & set(json.loads(run.stdout)) == set()
-
-
-async def test_a_tenant_is_found_though_a_server_took_another_field_for_the_partition(connection: Milvus) -> None:
-    """A trap beyond the list: Milvus before 2.4 puts what is upserted into the partition of another field's value."""
-    await made(connection)
-    other = TENANT.__class__(int=5)
-    await entity_store.upsert(connection, NAME, entities(vectors(60, dim=8), tenant=other))
-    await entity_store.upsert(connection, NAME, entities(vectors(40, seed=2, dim=8)))
-    by_partition = connection.capabilities.trusts_partition_key
-    everybody = {"include_deleted": True, "include_expired": True}
-    for tenant, there in ((TENANT, 40), (other, 60), (TENANT.__class__(int=6), 0)):
-        asked = conditions_of(SPEC, Scope(tenant, None), everybody, 0, by_partition=by_partition)
-        assert await entity_store.count(connection, NAME, asked) == there
