@@ -170,9 +170,7 @@ class _Comparison:
         """Compare each field of some memories."""
         for shard, group in _by_shard(keys):
             async with locked(self._source.connection, shard):
-                settled = [key for key in group if not (await self._one(key, shard))["is_pending"]]
-                rows = {(row["tenant_id"], row["node_id"]): row for row in
-                        await self._source.rows(self._target.spec, settled)}  # fmt: skip
+                rows = await self._settled_rows(group, shard)
                 found = await entity_store.by_ids(
                     self._milvus, self._target.name, [entity_id(*key) for key in rows], self._target.spec.names
                 )
@@ -181,6 +179,14 @@ class _Comparison:
                     if entity is not None:  # else it was deleted in between
                         self.result.sampled += 1
                         await self._compare(key, row, entity)
+
+    async def _settled_rows(self, keys: Sequence[Key], shard: int) -> dict[Key, Any]:
+        """Return the rows of those memories of which no change is waiting: as of one moment, for writers go on."""
+        async with self._source.connection.transaction(isolation="repeatable_read", readonly=True):
+            found = await self._as_they_are(keys, shard)
+            settled = [(row["tenant_id"], row["node_id"]) for row in found if not row["is_pending"]]
+            rows = await self._source.rows(self._target.spec, settled)
+        return {(row["tenant_id"], row["node_id"]): row for row in rows}
 
     async def _compare(self, key: Key, row: Any, entity: Entity) -> None:
         try:
@@ -240,9 +246,6 @@ class _Comparison:
             _AS_THEY_ARE, [key[0] for key in keys], [key[1] for key in keys], shard
         )
         return found
-
-    async def _one(self, key: Key, shard: int) -> Any:
-        return (await self._as_they_are([key], shard))[0]
 
 
 def _difference(key: Key, row: Any, entity: Entity | None) -> Difference | None:

@@ -58,6 +58,7 @@ class Capabilities:
     scalar_indexes: which index a field of each kind can have; a kind that is missing has none.
     counts_bytes: whether the length of a VARCHAR is that of its UTF-8; memstore always measures bytes.
     adds_nullable_fields: whether a field can be added to a collection that is in use.
+    finds_partitions: whether what is upserted goes to the partition of its key, where a search for the key looks.
     """
 
     engine: Engine
@@ -66,6 +67,7 @@ class Capabilities:
     scalar_indexes: Mapping[Kind, str]
     counts_bytes: bool
     adds_nullable_fields: bool
+    finds_partitions: bool
     default_index: VectorIndex
 
     @classmethod
@@ -80,7 +82,7 @@ class Capabilities:
             if version < (3, 1):
                 raise SettingsError(f"Milvus Lite is {said}. Needed: 3.1 or newer. Run: pip install 'milvus-lite>=3.1'")
             # An index on scalars brings no speed there: each search reads every row.
-            return cls(Engine.LITE, version, said, {}, False, False, FLAT)
+            return cls(Engine.LITE, version, said, {}, False, False, True, FLAT)
         server = _SERVER.match(said)
         if server is None:
             raise SettingsError(f"Milvus says that its version is {said[:40]!r}, which memstore cannot read")
@@ -91,7 +93,7 @@ class Capabilities:
             scalar = {Kind.VARCHAR: "Trie", **dict.fromkeys(_NUMERIC, "STL_SORT")}
         else:
             scalar = {Kind.VARCHAR: "INVERTED", Kind.BOOL: "INVERTED", **dict.fromkeys(_NUMERIC, "INVERTED")}
-        return cls(Engine.SERVER, version, said, scalar, True, version >= (2, 6), HNSW)
+        return cls(Engine.SERVER, version, said, scalar, True, version >= (2, 6), version >= (2, 4), HNSW)
 
     def vector_index(self, choice: VectorIndexChoice) -> VectorIndex:
         """Return the vector index that a new collection gets."""

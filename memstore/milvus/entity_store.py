@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .engine import Engine
-from .expressions import ids_filter
+from .expressions import NOTHING, ids_filter
 from .scanning import STRONG, scan_pages, scan_ranges
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ async def count(milvus: Milvus, name: str, conditions: Conditions | str = "", *,
     found = await milvus.read(
         lambda c: c.query(
             name,
-            filter=str(conditions),
+            filter=_filter(milvus, conditions),
             output_fields=["count(*)"],
             consistency_level=consistency,
             timeout=milvus.timeout,
@@ -108,7 +108,7 @@ async def search(
             name,
             [vector],
             anns_field="embedding",
-            filter=str(conditions),
+            filter=_filter(milvus, conditions),
             limit=limit,
             # Without fields Milvus Lite returns all of them, the vectors too.
             output_fields=["id", *fields],
@@ -118,3 +118,13 @@ async def search(
         )
     )
     return [(float(hit["distance"]), dict(hit["entity"])) for hit in found[0]]
+
+
+def _filter(milvus: Milvus, conditions: Conditions | str) -> str:
+    """Return the filter of some conditions.
+
+    Servers before 2.4 upsert an entity into the partition of another field (github.com/milvus-io/milvus/pull/30772),
+    and look for a tenant in the partition of its own: in all of them only where the key does not decide alone.
+    """
+    filter_ = str(conditions)
+    return filter_ if milvus.capabilities.finds_partitions or not filter_ else f"({filter_}) or {NOTHING}"

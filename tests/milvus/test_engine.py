@@ -16,7 +16,7 @@ def test_milvus_lite_gets_no_scalar_index_and_no_graph() -> None:
 
 def test_a_server_whose_version_ends_in_lite_is_a_server() -> None:
     server = Capabilities.of("v2.3.5-lite")
-    assert (server.engine, server.version) == (Engine.SERVER, (2, 3))
+    assert (server.engine, server.version, server.finds_partitions) == (Engine.SERVER, (2, 3), False)
     assert server.scalar_indexes[Kind.VARCHAR] == "Trie"
     assert server.scalar_indexes[Kind.INT8] == "STL_SORT"
     assert Kind.BOOL not in server.scalar_indexes
