@@ -82,10 +82,10 @@ async def scan(
     On a server not as of one moment: what is written meanwhile is there as it was before or after.
     """
     if milvus.capabilities.engine is Engine.LITE:
-        pages = scan_pages(milvus, name, fields, str(conditions), batch)
+        pages = scan_pages(milvus, name, fields, _filter(milvus, conditions), batch)
     else:
         there = await count(milvus, name, conditions)
-        pages = scan_ranges(milvus, name, fields, str(conditions), there, batch)
+        pages = scan_ranges(milvus, name, fields, _filter(milvus, conditions), there, batch)
     async with aclosing(pages):
         async for page in pages:
             yield page
