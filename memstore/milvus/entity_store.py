@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .entities import Entity
     from .expressions import Conditions
 
+# Not just NOTHING: whoever else writes to the collection may write an empty id.
+_NEVER = f'({NOTHING} and id == "0")'
 BATCH = 1_000
 """How many entities are sent or read at once: more is no faster, and a message has a limit of 64 MiB."""
 
@@ -127,4 +129,4 @@ def _filter(milvus: Milvus, conditions: Conditions | str) -> str:
     and look for a tenant in the partition of its own: in all of them only where the key does not decide alone.
     """
     filter_ = str(conditions)
-    return filter_ if milvus.capabilities.finds_partitions or not filter_ else f"({filter_}) or {NOTHING}"
+    return filter_ if milvus.capabilities.finds_partitions or not filter_ else f"({filter_}) or {_NEVER}"
