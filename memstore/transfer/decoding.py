@@ -173,7 +173,7 @@ def _parse(raw: Raw, *, is_stored: bool) -> tuple[Node | StoredNode, dict[str, A
 def _parse_loosely(raw: Raw) -> tuple[Node | StoredNode, dict[str, Any]]:
     try:
         loose = decode_json(raw)
-    except (ValidationError, UnicodeDecodeError, RecursionError) as error:
+    except (DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NodeProblem("(whole node)", str(error)) from error
     if not isinstance(loose, dict):
         raise NodeProblem("(whole node)", f"found {shown(loose)}, needed an object")

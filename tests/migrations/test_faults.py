@@ -49,7 +49,7 @@ def test_a_runner_killed_over_safe_operations(create_database: CreateDatabase, t
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(3600)
 def test_a_runner_killed_over_safe_operations_fifty_times(create_database: CreateDatabase, tmp_path: Path) -> None:
     Trial(create_database(4), tmp_path, random.Random(2)).run(50)
 

@@ -32,6 +32,7 @@ def test_a_killed_runner_is_followed_by_one_that_finishes(create_database: Creat
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_a_runner_killed_fifty_times(create_database: CreateDatabase) -> None:
     kill_and_finish(create_database(None), expected=dump(create_database(4)), kills=50, chance=random.Random(2))
 

@@ -69,10 +69,10 @@ BAD_NODES: dict[str, tuple[dict[str, Any], str]] = {
 BAD_JSON: dict[str, tuple[bytes, str]] = {
     "a number": (b"5", f"node {BAD} .*needed an object"),
     "null": (b"null", f"node {BAD} .*needed an object"),
-    "invalid utf-8": (b'{"id": "a", "human_content": "\xff"}', f"node {BAD} .*(?i:utf-8)"),
+    "invalid utf-8": (b'{"id": "a", "human_content": "\xff"}', f"node {BAD} .*(utf|UTF)-8"),
     "invalid utf-8 after an unknown key": (
         b'{"id": "a", "mood": 1, "human_content": "\xff"}',
-        f"node {BAD} .*(?i:utf-8)",
+        f"node {BAD} .*(utf|UTF)-8",
     ),
     "a lone high surrogate": (b'{"id": "a", "human_content": "\\ud800"}', rf"nodes\.json|node {BAD} "),
     "a lone low surrogate": (b'{"id": "a", "human_content": "\\udc00"}', rf"nodes\.json|node {BAD} "),
