@@ -31,7 +31,7 @@ test: .venv/installed ## Run the tests, on the newest PostgreSQL, and what is ab
 	$(BIN)/pytest -m 'not soak' --numprocesses 2 $(PYTEST_FLAGS)
 
 test-lowest: .venv-lowest/installed ## Run the tests on the lowest versions of everything
-	$(LOWEST)/pytest -m 'not soak' --majors 16 --numprocesses 2 $(PYTEST_FLAGS)
+	$(LOWEST)/pytest -m 'not soak' --majors 16 --milvus lite --numprocesses 2 $(PYTEST_FLAGS)
 
 lint: .venv/installed ## Check style, types, and that the picture of the schema is up to date
 	$(BIN)/ruff check .

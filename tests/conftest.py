@@ -43,6 +43,7 @@ ON_ONE_MAJOR = tuple(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--majors", help="PostgreSQL majors to test on, such as 16; by default all that the wheel brings")
+    parser.addoption("--milvus", choices=["lite", "real"], help="the Milvus to test on; by default both")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -50,9 +51,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     majors = {int(major) for major in asked.split(",") if major.isdecimal()} if asked else set(MAJORS)
     if not majors or not majors <= set(MAJORS):
         raise pytest.UsageError(f"--majors is {asked}, and the wheel brings {', '.join(map(str, MAJORS))}")
-    wanted = [item for item in items if _is_wanted(item, majors)]
-    config.hook.pytest_deselected(items=[item for item in items if not _is_wanted(item, majors)])
+    engine = config.getoption("--milvus")
+    wanted = [item for item in items if _is_wanted(item, majors) and _is_on(item, engine)]
+    config.hook.pytest_deselected(items=list(set(items).difference(wanted)))
     items[:] = wanted
+
+
+def _is_on(item: pytest.Item, engine: str | None) -> bool:
+    """Return whether a test is on this Milvus, or on none."""
+    param = item.callspec.params.get("milvus") if hasattr(item, "callspec") else None
+    needs_real = param == "real" or (param is None and "milvus_server" in getattr(item, "fixturenames", ()))
+    return engine is None or (engine == "real" if needs_real else param in (None, engine))
 
 
 def _is_wanted(item: pytest.Item, majors: set[int]) -> bool:

@@ -15,6 +15,7 @@ class _KilledError(BaseException):
     pass
 
 
+@pytest.mark.parametrize("milvus", ["lite", pytest.param("real", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize("after", [Action.CREATE, Action.INDEX, Action.FILL, Action.VERIFY, Action.SWITCH])
 @pytest.mark.parametrize("within", [False, True], ids=["before", "within"])
 async def test_a_move_that_ended_at_a_step_is_finished_by_the_next(
