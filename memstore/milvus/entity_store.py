@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
-from .engine import Engine
 from .expressions import NOTHING, ids_filter
-from .scanning import STRONG, scan_pages, scan_ranges
+from .scanning import STRONG, scan_ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
@@ -81,13 +80,10 @@ async def scan(
 ) -> AsyncIterator[list[Entity]]:
     """Read all entities, page after page, each of them once; `*` is every field.
 
-    On a server not as of one moment: what is written meanwhile is there as it was before or after.
+    Not as of one moment: what is written meanwhile is there as it was before or after.
     """
-    if milvus.capabilities.engine is Engine.LITE:
-        pages = scan_pages(milvus, name, fields, _filter(milvus, conditions), batch)
-    else:
-        there = await count(milvus, name, conditions)
-        pages = scan_ranges(milvus, name, fields, _filter(milvus, conditions), there, batch)
+    there = await count(milvus, name, conditions)
+    pages = scan_ranges(milvus, name, fields, _filter(milvus, conditions), there, batch)
     async with aclosing(pages):
         async for page in pages:
             yield page

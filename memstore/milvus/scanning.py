@@ -1,8 +1,9 @@
 """Reading all entities of a collection, in a way that leaves none out.
 
 Not by an iterator of pymilvus: it reads at the collection's own consistency whatever it is asked for, so that it found
-five of 35 fresh entities on Milvus 2.3.5, and it pastes the last id of a page into its filter as it is. On a server
-queries for ranges of ids are whole in whatever order their rows come; Milvus Lite can order them.
+five of 35 fresh entities on Milvus 2.3.5, and it pastes the last id of a page into its filter as it is. Nor page after
+page: Milvus Lite 3.1 does not order what it limits. Queries for ranges of ids are whole in whatever order their rows
+come. Milvus Lite reads every row for each of them, as for everything else that it is asked.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Range:
 async def scan_ranges(
     milvus: Milvus, name: str, fields: Sequence[str], conditions: str, count: int, batch: int
 ) -> AsyncGenerator[list[Entity], None]:
-    """Read entities of a server, `batch` of them at once or so; `count` is about how many there are."""
+    """Read entities, `batch` of them at once or so; `count` is about how many there are."""
     limit = _SPARE * batch
     ahead = _ranges(max(1, -(-count // batch)))
 
@@ -71,30 +72,6 @@ async def scan_ranges(
             ahead += reversed(which.split([row["id"] for row in rows]))
         elif rows:
             yield rows
-
-
-async def scan_pages(
-    milvus: Milvus, name: str, fields: Sequence[str], conditions: str, batch: int
-) -> AsyncGenerator[list[Entity], None]:
-    """Read entities of Milvus Lite in the order of their ids: for a range it would read every row, each time."""
-    after = 'id >= ""'
-
-    def ask(client: MilvusClient, after: str) -> list[Entity]:
-        filter_ = f"{after} and ({conditions})" if conditions else after
-        found = client.query(
-            name,
-            filter=filter_,
-            output_fields=list(fields),
-            limit=batch,
-            consistency_level=STRONG,
-            timeout=milvus.timeout,
-            iterator="True",  # it orders what it finds, before it limits it, for iterators only
-        )
-        return [dict(each) for each in found]
-
-    while page := await milvus.read(lambda c, after=after: ask(c, after)):  # type: ignore[misc]
-        yield page
-        after = f"id > {literal(page[-1]['id'])}"
 
 
 def _ranges(count: int) -> list[_Range]:
