@@ -181,7 +181,7 @@ async def test_an_entity_that_did_not_arrive_is_noticed(lite_milvus: Milvus, lit
 
 KILLED = """
 import asyncio, os, signal, sys
-from memstore.milvus import MilvusSettings, open_milvus
+from memstore.milvus import MilvusSettings, open_milvus, restore_backup
 
 def at_half(progress):
     if progress.phase == "write" and progress.done >= 1_000:
