@@ -14,7 +14,7 @@ from .settings import VectorIndexChoice
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_LITE = re.compile(r"milvus_lite-(\d+)\.(\d+)")
+_LITE = re.compile(r"milvus_lite-(\d+)\.(\d+)\.(\d+)")
 _SERVER = re.compile(r"v?(\d+)\.(\d+)")
 _NUMERIC = (Kind.INT8, Kind.INT32, Kind.INT64, Kind.FLOAT)
 
@@ -79,8 +79,11 @@ class Capabilities:
         """
         if (lite := _LITE.match(said)) is not None:
             version = int(lite[1]), int(lite[2])
-            if version < (3, 1):
-                raise SettingsError(f"Milvus Lite is {said}. Needed: 3.1 or newer. Run: pip install 'milvus-lite>=3.1'")
+            # Before, pages of a collection come in no order, so that some of it is read twice and some never.
+            if (*version, int(lite[3])) < (3, 2, 1):
+                raise SettingsError(
+                    f"Milvus Lite is {said}. Needed: 3.2.1 or newer. Run: pip install 'milvus-lite>=3.2.1'"
+                )
             # An index on scalars brings no speed there: each search reads every row.
             return cls(Engine.LITE, version, said, {}, False, False, True, FLAT)
         server = _SERVER.match(said)

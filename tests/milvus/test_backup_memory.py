@@ -65,7 +65,7 @@ asyncio.run(main())
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(1_800)
+@pytest.mark.timeout(3_600)
 async def test_many_entities_are_saved_and_restored_within_a_gibibyte(real_milvus: Milvus, tmp_path: Path) -> None:
     async def run(what: str) -> dict[str, Any]:
         done = await asyncio.to_thread(

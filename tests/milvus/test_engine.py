@@ -35,7 +35,8 @@ def test_newer_servers_have_inverted_indexes_on_everything(said: str) -> None:
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ("milvus_lite-3.0.1", "Milvus Lite is milvus_lite-3.0.1. Needed: 3.1 or newer"),
+        ("milvus_lite-3.0.1", "Milvus Lite is milvus_lite-3.0.1. Needed: 3.2.1 or newer"),
+        ("milvus_lite-3.2.0", "Milvus Lite is milvus_lite-3.2.0. Needed: 3.2.1 or newer"),
         ("v2.2.9", "Milvus is v2.2.9. Needed: 2.3 or newer"),
         ("unknown", "its version is 'unknown'"),
     ],
