@@ -1,7 +1,7 @@
 """Reading all entities of a collection, in a way that leaves none out.
 
-pymilvus' iterator does on a server: of 35 entities, in two shards and by a partition key, Milvus 2.3.5 gave it five
-(see tests/milvus/test_scan.py). Queries for ranges of ids are whole, in whatever order their rows come.
+pymilvus' iterator does on a server: of 35 entities in two shards, by a partition key, Milvus 2.3.5 gave it five (see
+tests/milvus/test_scan.py). Queries for ranges of ids are whole, in whatever order their rows come.
 """
 
 from __future__ import annotations
