@@ -214,7 +214,7 @@ def _no_connection(error: Exception, settings: MilvusSettings) -> MilvusUnreacha
         return MilvusUnreachableError(
             f"Milvus Lite in {settings.folder} cannot be opened: another process uses it, or it is not a folder of "
             f"Milvus Lite. End that process, or let several share it: milvus-lite server --data-dir {settings.folder} "
-            f"--port 19530, and export MILVUS_URI=http://127.0.0.1:19530"
+            f"--host 127.0.0.1 --port 19530, and export MILVUS_URI=http://127.0.0.1:19530"
         )
     what = _message_of(error)[:300]
     return MilvusUnreachableError(f"no Milvus answers at {settings.uri}: {what}. Start it, or correct MILVUS_URI")

@@ -16,7 +16,7 @@ from uuid import UUID
 import numpy as np
 
 from . import entity_store, outbox
-from .copying import copy
+from .copying import copy, writing
 from .entities import Entity, UnfitEntityError, entity_id, entity_of
 from .fields import Kind
 from .shards import locked, shard_of
@@ -238,7 +238,8 @@ class _Comparison:
             : SHOWN - len(self.result.differences)
         ]
         if self._repair:
-            await entity_store.delete(self._milvus, self._target.name, [entity["id"]])
+            async with writing(self._source, self._milvus):
+                await entity_store.delete(self._milvus, self._target.name, [entity["id"]])
             self.result.repaired += 1
 
     async def _as_they_are(self, keys: Sequence[Key], shard: int = -1) -> list[Any]:

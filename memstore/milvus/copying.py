@@ -5,6 +5,7 @@ Whoever calls this holds the shard of the memories.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from ..errors import MilvusRefusedError
 from . import entity_store
 from .engine import Engine
 from .entities import Rejection, UnfitEntityError, entity_id, entity_of
+from .shards import locked_to_write
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from .client import Milvus
     from .entities import Entity
@@ -63,16 +66,25 @@ async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Ke
         except UnfitEntityError as error:
             copied.rejections.append(Rejection(*key, row["version"], f"{target.name}: {error}"))
     by_id: Mapping[str, Key] = {entity_id(*key): key for key in wanted}
-    refused = await _refused(milvus, target.name, entities)
+    async with writing(source, milvus):
+        refused = await _refused(milvus, target.name, entities)
+        held = {entity["id"] for entity in entities} - {entity["id"] for entity, _ in refused}
+        gone = [id_ for id_ in by_id if id_ not in held]
+        # What cannot be held as it is now must not be found as it was.
+        await entity_store.delete(milvus, target.name, gone)
     for entity, refusal in refused:
         key = by_id[entity["id"]]
         copied.rejections.append(Rejection(*key, versions[key], f"{target.name}: {refusal}"))
-    held = {entity["id"] for entity in entities} - {entity["id"] for entity, _ in refused}
-    gone = [id_ for id_ in by_id if id_ not in held]
-    # What cannot be held as it is now must not be found as it was.
-    await entity_store.delete(milvus, target.name, gone)
     copied.upserted, copied.deleted = len(held), len(gone)
     return copied
+
+
+def writing(source: Source, milvus: Milvus) -> AbstractAsyncContextManager[None]:
+    """Return what is held while entities are written.
+
+    Milvus Lite does not take two writers at once, and where it is a server several processes write to it.
+    """
+    return locked_to_write(source.connection) if milvus.capabilities.engine is Engine.LITE else nullcontext()
 
 
 async def _refused(milvus: Milvus, name: str, entities: list[Entity]) -> list[tuple[Entity, MilvusRefusedError]]:

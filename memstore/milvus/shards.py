@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # The first four bytes of sha256("memstore.mirror") as a signed integer; the shard is the second half of the key.
 LOCK_CLASS = -73_249_375
 MOVING = SHARDS  # the lock of whoever changes collections, beside those of the shards
+WRITING = SHARDS + 1  # the lock of whoever writes entities to a Milvus Lite; taken last, and held for one batch
 
 
 def shard_of(tenant_id: UUID) -> int:
@@ -52,3 +53,18 @@ async def locked(connection: asyncpg.Connection, shard: int) -> AsyncIterator[No
         yield
     finally:
         await unlock(connection, shard)
+
+
+@asynccontextmanager
+async def locked_to_write(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Hold the lock `WRITING`, and wait for it as long as that takes: the calls to Milvus of who has it are bounded."""
+    while True:
+        try:
+            await connection.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, WRITING)
+        except asyncpg.LockNotAvailableError:
+            continue
+        break
+    try:
+        yield
+    finally:
+        await unlock(connection, WRITING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from tests.milvus.servers import SECONDS_TO_START, MilvusServerError
 
+# By default it writes a file when it has 128 MiB, which no trial comes to.
+_SETTINGS = {"MILVUS_LITE_MEMTABLE_MEMORY_LIMIT_BYTES": str(2**18)}
 _PROGRAM = "import sys; from milvus_lite.cmdline import main; sys.exit(main())"
 
 
@@ -31,7 +34,11 @@ class LiteServer:
         arguments = ["server", "--data-dir", str(self.folder / "data"), "--host", "127.0.0.1", "--port", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, *arguments], cwd=self.folder, stdout=log, stderr=log
+                [sys.executable, "-c", _PROGRAM, *arguments],
+                cwd=self.folder,
+                env=os.environ | _SETTINGS,
+                stdout=log,
+                stderr=log,
             )
         deadline = time.monotonic() + SECONDS_TO_START
         while not self._answers():

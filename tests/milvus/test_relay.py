@@ -18,7 +18,7 @@ from memstore.milvus import (
 )
 from memstore.milvus import collections as ours
 from memstore.milvus.entities import entity_id
-from memstore.milvus.shards import locked, shard_of
+from memstore.milvus.shards import WRITING, locked, locked_to_write, shard_of
 from memstore.milvus.source import open_source
 from memstore.store import MemoryChange
 from tests.milvus.worlds import World, memory, vectors
@@ -212,3 +212,23 @@ async def test_a_relay_that_follows_goes_on_until_it_is_told(world: World) -> No
 def test_a_batch_size_out_of_range_is_refused(size: int) -> None:
     with pytest.raises(MirrorError, match=f"the batch size is {size}. Needed: 1 to 5,000"):
         SyncOptions(batch_size=size)
+
+
+async def test_processes_that_share_a_milvus_lite_write_to_it_one_after_the_other(world: World) -> None:
+    if world.milvus.capabilities.engine != "lite":
+        pytest.skip("a server takes many writers at once")
+    await world.follow()
+    await world.sync()
+    await world.add(vectors(4))
+    waiting = (
+        "SELECT count(*) FROM pg_locks AS l JOIN pg_database AS d ON d.oid = l.database "
+        f"WHERE d.datname = current_database() AND locktype = 'advisory' AND objid = {WRITING} AND NOT granted"
+    )
+    async with open_source(world.engine) as source, locked_to_write(source.connection):
+        relay = asyncio.create_task(sync(world.engine, world.milvus))
+        while not (await world.rows(waiting))[0][0]:
+            assert not relay.done()
+            await asyncio.sleep(0.01)
+        assert await entity_store.count(world.milvus, FIRST) == 0
+    assert (await relay).entries == 4
+    assert (await world.compare(world.chain.head)).found == 0

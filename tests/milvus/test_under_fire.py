@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
-from pymilvus import MilvusClient
+from pymilvus import MilvusClient, MilvusException
 
 from memstore.milvus import verify
 from memstore.milvus.comparing import verify_content
@@ -24,13 +26,14 @@ from memstore.milvus.source import open_source
 from memstore.store import NewTenant, create_tenant
 from tests.milvus.lite_server import LiteServer
 from tests.milvus.relays import Relays
-from tests.milvus.servers import Milvus, MilvusServer, wait_until_loaded
+from tests.milvus.servers import Milvus, MilvusServer
 from tests.milvus.worlds import DIM, World
 from tests.milvus.writers import Writers
 from tests.support import raw_dsn
 
 WRITES, KILLS, MILVUS_KILLS = 20_000, 20, 2
 TENANTS = 4
+SECONDS_TO_ANSWER = 300
 COLLECTION = "memories_unified__0001"
 ABOUT = ("version", "access_count", "importance", "ui_source")
 
@@ -90,9 +93,11 @@ class Trial:
             watching = tasks.create_task(self._watch())
             self.relays.open(tasks)
             for due, take in self._schedule(tasks):
+                self.writers.limit = due + 2 * self.batch_size  # they are still writing then, and do not run ahead
                 while self.writers.written < due:
                     await asyncio.sleep(0.01)
                 await take()
+            self.writers.limit = self.writes
             await writing
             while await self._left():
                 await asyncio.sleep(0.1)
@@ -136,6 +141,7 @@ class Trial:
         await asyncio.to_thread(self.server.kill)
         await asyncio.sleep(self.chance.random())
         await asyncio.to_thread(self.server.start)
+        await asyncio.to_thread(self._wait_until_it_answers)
         await self._check()
 
     async def _watch(self) -> None:
@@ -205,8 +211,6 @@ class Trial:
 
     def _entities(self) -> dict[str, tuple[Any, ...]]:
         """Return what Milvus has at Strong consistency, by nothing of memstore's."""
-        self.raw.load_collection(COLLECTION, timeout=60)  # Milvus Lite forgets that it was
-        wait_until_loaded(self.raw, COLLECTION)
         found = self.raw.query(
             COLLECTION,
             filter='id != ""',
@@ -218,3 +222,17 @@ class Trial:
         assert len(found) < 16_384
         assert len({row["id"] for row in found}) == len(found)
         return {row["id"]: tuple(row[name] for name in ABOUT) for row in found}
+
+    def _wait_until_it_answers(self) -> None:
+        """A server loads the collection some time after it starts, Milvus Lite when it is told to."""
+        deadline = time.monotonic() + SECONDS_TO_ANSWER
+        while True:
+            try:
+                self.raw.load_collection(COLLECTION, timeout=60)
+                self.raw.query(COLLECTION, output_fields=["count(*)"], consistency_level="Strong", timeout=60)
+            except (MilvusException, grpc.RpcError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+            else:
+                return

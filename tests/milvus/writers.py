@@ -32,7 +32,7 @@ class Writers:
 
     written: how many were done; `by_kind`: of which kind.
     enqueued: how many changes of a memory the outbox must have been given by them.
-    room: cleared, they wait with their next write.
+    room: cleared, they wait with their next write; so they do when as many as `limit` are done.
     """
 
     def __init__(self, scopes: list[PostgresScope], count: int, chance: random.Random) -> None:
@@ -40,6 +40,7 @@ class Writers:
         self.tenants = [Tenant(scope) for scope in scopes]
         self.written = self.enqueued = 0
         self.by_kind: Counter[str] = Counter()
+        self.limit = count
         self.room = asyncio.Event()
         self.room.set()
         self._turns = [asyncio.Lock() for _ in range(WRITERS)]
@@ -67,6 +68,9 @@ class Writers:
     async def _work(self, turn: asyncio.Lock) -> None:
         while self.written < self.count:
             await self.room.wait()
+            if self.written >= self.limit:
+                await asyncio.sleep(0.01)
+                continue
             async with turn:
                 await self._write()
 
