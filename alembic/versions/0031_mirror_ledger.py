@@ -37,7 +37,7 @@ def upgrade() -> None:
             "checksum",
             sa.String(64),
             nullable=False,
-            comment="sha256 of the revision file, hex, over its text with LF",
+            comment="sha256 of what it is made of, hex",
         ),
         sa.Column("event", sa.Text(), nullable=False),
         sa.Column("package_version", sa.String(50), nullable=False),

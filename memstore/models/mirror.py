@@ -63,7 +63,7 @@ class MirrorLedgerEntry(Base):
     collection: Mapped[str_255] = mapped_column(comment="the alias that readers use, such as memories_unified")
     physical: Mapped[str_255] = mapped_column(comment="the collection behind it, such as memories_unified__0001")
     revision: Mapped[str] = mapped_column(String(32), comment="what it is built by")
-    checksum: Mapped[str] = mapped_column(String(64), comment="sha256 of the revision file, hex, over its text with LF")
+    checksum: Mapped[str] = mapped_column(String(64), comment="sha256 of what it is made of, hex")
     event: Mapped[MirrorEvent]
     package_version: Mapped[str_50]
     recorded_by: Mapped[str] = mapped_column(server_default=text("session_user"))
