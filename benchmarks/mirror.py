@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.server import tenant_id
 from memstore import create_engine
-from memstore.milvus import BuildState, Milvus, MilvusSettings, enable_mirror, load_chain, move, open_milvus
+from memstore.milvus import BuildState, Milvus, MilvusSettings, Moved, enable_mirror, load_chain, move, open_milvus
 from memstore.milvus import collections as milvus_collections
 from memstore.milvus.engine import Engine, VectorIndex
 from memstore.milvus.entities import Entity, entity_of
@@ -89,12 +89,10 @@ class Mirror:
             await milvus_collections.drop(self.milvus, self.physical)
 
     async def change_index(self, index: VectorIndex) -> None:
-        """Give the collection another vector index, and have it used: a server does when it loads what is flushed."""
-        is_server = self.milvus.capabilities.engine is Engine.SERVER
+        """Give the collection another vector index, and have it used: what is flushed has it, once it is loaded."""
 
         def take_away(client: MilvusClient) -> None:
-            if is_server:
-                client.flush(self.physical, timeout=TIMEOUT_S)
+            client.flush(self.physical, timeout=TIMEOUT_S)
             client.release_collection(self.physical, timeout=TIMEOUT_S)
             for name in client.list_indexes(self.physical, timeout=TIMEOUT_S):
                 if client.describe_index(self.physical, name, timeout=TIMEOUT_S)["field_name"] == self.spec.vector:
@@ -103,7 +101,7 @@ class Mirror:
         await self.milvus.write(take_away)
         await milvus_collections.set_properties(self.milvus, self.physical, {INDEX: index.type})
         await milvus_collections.ensure_indexes(self.milvus, self.physical, self.spec, index)
-        if is_server:
+        if self.milvus.capabilities.engine is Engine.SERVER:
             await self.milvus.write(lambda c: c.release_collection(self.physical, timeout=TIMEOUT_S))
             await milvus_collections.load(self.milvus, self.physical)
 
@@ -125,15 +123,15 @@ class Mirror:
 
 
 @asynccontextmanager
-async def mirror_of(url: URL, uri: str, dim: int) -> AsyncIterator[Mirror]:
+async def mirror_of(url: URL, uri: str, dim: int) -> AsyncIterator[tuple[Mirror, Moved]]:
     """Turn the mirror of a database on, and lead readers to its collection in a Milvus."""
     settings, chain = MilvusSettings(uri=uri, timeout_s=TIMEOUT_S), load_chain()
     engine = create_engine(url)
     try:
         async with await open_milvus(settings) as milvus:
             await enable_mirror(engine)
-            await move(engine, milvus, rebuild=True)
+            built = await move(engine, milvus, rebuild=True)
             physical = chain.get(chain.head).physical
-            yield Mirror(url, engine, settings, milvus, chain.spec(chain.head, dim), physical)
+            yield Mirror(url, engine, settings, milvus, chain.spec(chain.head, dim), physical), built
     finally:
         await engine.dispose()
