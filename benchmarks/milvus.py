@@ -245,6 +245,7 @@ async def measure(url: URL, uri: str, label: str, data: Data, options: argparse.
             print(f"{label} ({said}): writing, the median of {options.rounds} rounds.\n")
             print(table(["way", "rows/s", "of the limit", "in each round", "wanted"], lines), "\n")
             print(f"`move`, which compares everything too, before that: {options.rows / built.seconds:,.0f} rows/s.\n")
+        await mirror.drop_bare()
         lines = await with_each_index(mirror, data, options.indexes.split(","))
         print(f"{label} ({said}): searching. recall@10 wanted: {LEAST_RECALL} at 1% with the default index.\n")
         print(table(HEADS_OF_SEARCH, lines), "\n", flush=True)

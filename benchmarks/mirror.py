@@ -77,9 +77,13 @@ class Mirror:
 
     async def empty_bare(self) -> None:
         """Make one like it that only the bare client writes to, anew."""
+        await self.drop_bare()
+        await self._make(BARE)
+
+    async def drop_bare(self) -> None:
+        """Drop it: a server goes on with its segments and indexes."""
         if await milvus_collections.is_there(self.milvus, BARE):
             await milvus_collections.drop(self.milvus, BARE)
-        await self._make(BARE)
 
     async def drop(self) -> None:
         """Drop the collection; PostgreSQL's ledger still has it."""
