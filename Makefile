@@ -66,6 +66,7 @@ bench: .venv/installed ## Run the benchmarks
 	$(BIN)/python -m benchmarks.retrieval
 	$(BIN)/python -m benchmarks.tenant_sweep --plot docs/tenant_sweep.svg
 	$(BIN)/python -m benchmarks.search
+	$(BIN)/python -m benchmarks.milvus
 	$(BIN)/python -m benchmarks.growth --plot docs/growth.svg
 
 build: .venv/installed ## Build the wheel and the source distribution into dist/, of sealed revisions

@@ -11,12 +11,12 @@ from .shards import locked
 from .source import SHARDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from uuid import UUID
 
     from .client import Milvus
     from .copying import Target
-    from .source import Source
+    from .source import Key, Source
 
 
 async def fill(
@@ -31,25 +31,32 @@ async def fill(
     """
     written = 0
     for shard in range(SHARDS):
+        page: list[Key] = []
         async for tenant_id in source.tenants(shard):
-            after: str | None = ""
-            while after is not None:
-                copied, after = await _page(source, milvus, target, shard, tenant_id, after)
-                written += copied
-                on_progress(written)
+            async for ids in _pages(source, tenant_id):
+                page += [(tenant_id, each) for each in ids]
+                # Small tenants go together: a call of Milvus takes its time however little it writes.
+                while len(page) >= BATCH:
+                    written += await _copy(source, milvus, target, shard, page[:BATCH])
+                    page = page[BATCH:]
+                    on_progress(written)
+        if page:
+            written += await _copy(source, milvus, target, shard, page)
+            on_progress(written)
     return written
 
 
-async def _page(
-    source: Source, milvus: Milvus, target: Target, shard: int, tenant_id: UUID, after: str
-) -> tuple[int, str | None]:
-    ids = await source.ids(tenant_id, after, BATCH)
-    if not ids:
-        return 0, None
+async def _pages(source: Source, tenant_id: UUID) -> AsyncIterator[list[str]]:
+    after = ""
+    while ids := await source.ids(tenant_id, after, BATCH):
+        yield ids
+        after = ids[-1]
+
+
+async def _copy(source: Source, milvus: Milvus, target: Target, shard: int, keys: Sequence[Key]) -> int:
     # For a page only: the relay goes on in between.
     async with locked(source.connection, shard):
-        keys = [(tenant_id, each) for each in ids]
         copied = await copy(source, milvus, target, keys)
         if copied.rejections:
             await outbox.settle_rejections(source, [], copied.rejections)
-    return copied.upserted, ids[-1] if len(ids) == BATCH else None
+    return copied.upserted
