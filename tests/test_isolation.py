@@ -30,7 +30,7 @@ NOT_GRANTED = {
     ("memory_access_log", "UPDATE"),
     ("memory_access_log", "DELETE"),
     *((table, word) for table in ("search_statistics", "word_statistics") for word in ("INSERT", "UPDATE", "DELETE")),
-    *(("mirror_rejections", word) for word in ("SELECT", "INSERT", "UPDATE", "DELETE")),
+    *(("mirror_rejections", word) for word in ("INSERT", "UPDATE", "DELETE")),
 }
 
 # What a transaction has set, and what it then gets when it tries for a row of Initech:

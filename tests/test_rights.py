@@ -29,7 +29,7 @@ RIGHTS: dict[str, set[str]] = {
     "migration_ledger": set(),
     "migration_repairs": set(),
     "mirror_outbox": {"SELECT"},
-    "mirror_rejections": set(),
+    "mirror_rejections": {"SELECT"},
     "mirror_ledger": set(),
     "tenants": {"SELECT", "INSERT", "UPDATE"},
     "embedding_models": {"SELECT", "INSERT"},

@@ -276,6 +276,8 @@ def _move(target: str, *, rebuild: bool, as_json: bool, upwards: bool) -> None:
             f"{done.seconds:.1f} s"
         )
     )
+    if done.after is not None and not done.enabled:
+        out.print("changes to memories are not followed. Type: memstore milvus enable")
 
 
 class _Bar:

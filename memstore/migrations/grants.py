@@ -48,8 +48,8 @@ _ROLE = text("""
 async def grant(target: AsyncEngine | URL | str, role: str) -> tuple[str, ...]:
     """Grant `role` what an application needs, in one transaction, and return the statements that were run.
 
-    It may use the tables, read the views, the revision, the width of embeddings and what a mirror has still to look at,
-    sign up tenants and users, and register embedding models; it may not delete tenants, change a registered model or
+    It may use the tables, read the views, the revision, the width of embeddings and what is not in a mirror, sign up
+    tenants and users, and register embedding models; it may not delete tenants, change a registered model or
     the access log, see a ledger, or own anything, so row level security confines it to the tenant it has set. Run it
     again after an upgrade that adds tables.
 
@@ -95,6 +95,9 @@ def _statements(connection: Connection, role: str) -> tuple[str, ...]:
     )
 
 
+_ONLY_READ = (MirrorOutboxEntry, MirrorRejection, SearchStatistics, WordStatistics)
+
+
 def application_rights() -> dict[str, tuple[str, ...]]:
     """Return what an application's role may do, by the object: a schema, a table or a view."""
     tenant_owned = {
@@ -109,7 +112,7 @@ def application_rights() -> dict[str, tuple[str, ...]]:
         f"table {Tenant.__table__}": ("SELECT", "INSERT", "UPDATE"),
         f"table {MemoryAccess.__table__}": ("SELECT", "INSERT"),
         f"table {EmbeddingModel.__table__}": ("SELECT", "INSERT"),
-        **{f"table {model.__table__}": ("SELECT",) for model in (MirrorOutboxEntry, SearchStatistics, WordStatistics)},
+        **{f"table {model.__table__}": ("SELECT",) for model in _ONLY_READ},
         **{f"view {mapper.local_table}": ("SELECT",) for mapper in View.registry.mappers},
     }
 

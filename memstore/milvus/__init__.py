@@ -2,7 +2,8 @@
 
 from .backup import BackupResult, write_backup
 from .client import Milvus, open_milvus
-from .comparing import Difference, Problem, Verification
+from .comparing import Verification
+from .differences import Difference, Problem
 from .engine import Capabilities, Engine
 from .following import Enabled, disable_mirror, enable_mirror
 from .inspecting import CollectionStatus, MirrorStatus, status, verify

@@ -181,6 +181,18 @@ async def describe(milvus: Milvus, name: str) -> FoundCollection:
     return await milvus.read(ask)
 
 
+async def identity(milvus: Milvus, name: str) -> str:
+    """Return what tells a collection from another of its name, before or after it: for Milvus Lite all have one id."""
+    found = await milvus.read(lambda c: c.describe_collection(name, timeout=milvus.timeout))
+    return f"{found['collection_id']} {sorted((found.get('properties') or {}).items())}"
+
+
+async def is_loaded(milvus: Milvus, name: str) -> bool:
+    """Return whether a collection can be searched as it is."""
+    found = await milvus.read(lambda c: c.get_load_state(name, timeout=milvus.timeout))
+    return str(found["state"]).endswith("Loaded") and not str(found["state"]).endswith("NotLoaded")
+
+
 async def set_properties(milvus: Milvus, name: str, properties: Mapping[str, str]) -> None:
     """Write properties of a collection; others stay."""
     await milvus.write(lambda c: c.alter_collection_properties(name, dict(properties), timeout=milvus.timeout))

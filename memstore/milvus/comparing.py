@@ -6,24 +6,21 @@ snapshot of PostgreSQL with its outbox: what is waiting there is not a differenc
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
-from enum import StrEnum
-from itertools import groupby
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
-
-import numpy as np
 
 from . import entity_store, outbox
 from .copying import copy, writing
+from .differences import COMPARED, Difference, Problem, Sample, by_shard, changed_fields, difference, key_of
 from .entities import Entity, UnfitEntityError, entity_id, entity_of
-from .fields import Kind
-from .shards import locked, shard_of
+from .fields import columns_of
+from .shards import locked
 from .source import SHARDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from .client import Milvus
     from .copying import Target
@@ -32,10 +29,10 @@ if TYPE_CHECKING:
 
 SAMPLE = 200
 SHOWN = 100
-_ABOUT = ("id", "org_id", "node_id", "version")
+_ABOUT = ("id", "org_id", "node_id", *COMPARED)
 
 _AS_THEY_ARE = """
-    SELECT k.tenant_id, k.node_id, m.version,
+    SELECT k.tenant_id, k.node_id, {compared},
            m.embedding IS NOT NULL AND r.node_id IS NULL AS is_mirrored,
            o.node_id IS NOT NULL AS is_pending
     FROM unnest($1::uuid[], $2::text[]) AS k (tenant_id, node_id)
@@ -45,29 +42,6 @@ _AS_THEY_ARE = """
         SELECT DISTINCT tenant_id, node_id FROM memstore.mirror_outbox WHERE memstore.mirror_shard(tenant_id) = $3
     ) AS o ON o.tenant_id = k.tenant_id AND o.node_id = k.node_id
 """
-
-
-class Problem(StrEnum):
-    """In what a collection is not what it should be."""
-
-    MISSING = "missing"
-    """A memory is not there."""
-    STRAY = "stray"
-    """An entity is of no memory that should be there."""
-    STALE = "stale"
-    """A memory is there at another version."""
-    CHANGED = "changed"
-    """A field of a memory has another value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One memory that is not as it should be; of an entity that names no memory, `node_id` is its own id."""
-
-    problem: Problem
-    tenant_id: UUID | None
-    node_id: str
-    detail: str
 
 
 @dataclass(slots=True)
@@ -106,7 +80,7 @@ async def verify_content(
     sample: int = SAMPLE,
     on_progress: Callable[[int], None] = lambda _: None,
 ) -> Verification:
-    """Compare every id and version, and every field of a sample.
+    """Compare every id, version and moment, and every field of a sample.
 
     Args:
         source: PostgreSQL.
@@ -118,7 +92,7 @@ async def verify_content(
     """
     comparison = _Comparison(source, milvus, target, repair, Verification(target.name))
     result = comparison.result
-    drawn = _Sample(sample)
+    drawn = Sample(sample)
     async for page in entity_store.scan(milvus, target.name, _ABOUT):
         drawn.offer(await comparison.entities(page))
         result.entities += len(page)
@@ -145,19 +119,16 @@ class _Comparison:
         """Compare what Milvus has; return the memories that these are of."""
         keys: dict[str, Key] = {}
         for entity in page:
-            key = _key_of(entity)
+            key = key_of(entity)
             if key is None:
                 await self._nobodys(entity)
             else:
                 keys[entity["id"]] = key
         wanted = {(each["tenant_id"], each["node_id"]): each for each in await self._as_they_are(list(keys.values()))}
-        versions = {entity["id"]: entity["version"] for entity in page}
-        suspicious = [
-            key
-            for id_, key in keys.items()
-            if not wanted[key]["is_mirrored"] or wanted[key]["version"] != versions[id_]
-        ]
-        await self._look_again(suspicious)
+        by_id = {entity["id"]: entity for entity in page}
+        spec = self._target.spec
+        suspicious = {key for id_, key in keys.items() if difference(spec, key, wanted[key], by_id[id_]) is not None}
+        await self._look_again(list(suspicious))
         return [key for key in keys.values() if key not in suspicious]
 
     async def memories(self, tenant_id: UUID, rows: Sequence[tuple[str, int]]) -> None:
@@ -168,7 +139,7 @@ class _Comparison:
 
     async def sample(self, keys: list[Key]) -> None:
         """Compare each field of some memories."""
-        for shard, group in _by_shard(keys):
+        for shard, group in by_shard(keys):
             async with locked(self._source.connection, shard):
                 rows = await self._settled_rows(group, shard)
                 found = await entity_store.by_ids(
@@ -193,28 +164,28 @@ class _Comparison:
             wanted = entity_of(self._target.spec, row)
         except UnfitEntityError:
             return  # set aside meanwhile
-        changed = _changed(self._target.spec, wanted, entity)
+        changed = changed_fields(self._target.spec, wanted, entity)
         if changed:
             await self._note([Difference(Problem.CHANGED, *key, ", ".join(changed))], [key])
 
     async def _look_again(self, keys: list[Key]) -> None:
         """Say of memories that looked different whether they are, while nobody else can write them to the mirror."""
-        for shard, group in _by_shard(keys):
+        for shard, group in by_shard(keys):
             async with locked(self._source.connection, shard):
                 rows = await self._as_they_are(group, shard)
                 ids = [entity_id(*key) for key in group]
-                found = await entity_store.by_ids(self._milvus, self._target.name, ids, ["version"])
+                found = await entity_store.by_ids(self._milvus, self._target.name, ids, COMPARED)
                 differences: list[Difference] = []
                 for row in rows:
                     key = (row["tenant_id"], row["node_id"])
-                    difference = _difference(key, row, found.get(entity_id(*key)))
-                    if difference is None or key in self._settled:
+                    seen = difference(self._target.spec, key, row, found.get(entity_id(*key)))
+                    if seen is None or key in self._settled:
                         continue
                     if row["is_pending"]:
                         self.result.pending += 1
                         self._settled.add(key)
                     else:
-                        differences.append(difference)
+                        differences.append(seen)
                 await self._note(
                     differences, [(each.tenant_id, each.node_id) for each in differences if each.tenant_id]
                 )
@@ -244,61 +215,11 @@ class _Comparison:
 
     async def _as_they_are(self, keys: Sequence[Key], shard: int = -1) -> list[Any]:
         found: list[Any] = await self._source.connection.fetch(
-            _AS_THEY_ARE, [key[0] for key in keys], [key[1] for key in keys], shard
+            _as_they_are(self._target.spec), [key[0] for key in keys], [key[1] for key in keys], shard
         )
         return found
 
 
-def _difference(key: Key, row: Any, entity: Entity | None) -> Difference | None:
-    if not row["is_mirrored"]:
-        return None if entity is None else Difference(Problem.STRAY, *key, f"at version {entity['version']}")
-    if entity is None:
-        return Difference(Problem.MISSING, *key, f"version {row['version']}")
-    if entity["version"] != row["version"]:
-        return Difference(Problem.STALE, *key, f"version {entity['version']} instead of {row['version']}")
-    return None
-
-
-def _changed(spec: CollectionSpec, wanted: Entity, found: Entity) -> list[str]:
-    """Return the fields whose values differ; what went through float32 is compared as that."""
-    changed = []
-    for each in spec.fields:
-        one, other = wanted[each.name], found[each.name]
-        if each.kind in (Kind.VECTOR, Kind.FLOAT):
-            same = np.array_equal(np.asarray(one, dtype=np.float32), np.asarray(other, dtype=np.float32))
-        else:
-            same = one == other
-        if not same:
-            changed.append(each.name)
-    return changed
-
-
-def _key_of(entity: Entity) -> Key | None:
-    """Return the memory that an entity says it is of; None where that is not the memory of its id."""
-    try:
-        key = (UUID(entity["org_id"]), entity["node_id"])
-    except ValueError:
-        return None
-    return key if entity_id(*key) == entity["id"] else None
-
-
-def _by_shard(keys: Iterable[Key]) -> list[tuple[int, list[Key]]]:
-    ordered = sorted(dict.fromkeys(keys), key=lambda key: (shard_of(key[0]), key))
-    return [(shard, list(group)) for shard, group in groupby(ordered, key=lambda key: shard_of(key[0]))]
-
-
-class _Sample:
-    """Some of many, each as likely as any other (algorithm R of J. S. Vitter, 1985)."""
-
-    def __init__(self, size: int) -> None:
-        self.keys: list[Key] = []
-        self._size = size
-        self._seen = 0
-
-    def offer(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self._seen += 1
-            if len(self.keys) < self._size:
-                self.keys.append(key)
-            elif (chosen := random.randrange(self._seen)) < self._size:  # noqa: S311 -- a sample, no secret
-                self.keys[chosen] = key
+@lru_cache(maxsize=20)
+def _as_they_are(spec: CollectionSpec) -> str:
+    return _AS_THEY_ARE.format(compared=columns_of([spec.field(name) for name in COMPARED]))

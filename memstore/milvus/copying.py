@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # What a server says of a value that it cannot take, not of itself or of the collection.
 _ABOUT_DATA = range(1_100, 1_200)
 _ABOUT_FIELDS = range(1_700, 1_900)
-_LITES = (1, 6)  # Milvus Lite says no more than that, of everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,12 @@ class Copied:
     rejections: list[Rejection] = field(default_factory=list)
 
 
-async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Key]) -> Copied:
+async def copy(
+    source: Source, milvus: Milvus, target: Target, keys: Sequence[Key], *, set_aside: bool = True
+) -> Copied:
     """Make a collection hold these memories as PostgreSQL has them now; what it has not, or cannot be held, goes.
+
+    With `set_aside` a memory that Milvus itself refuses is one that cannot be held; else that is an error.
 
     Raises:
         MilvusUnreachableError, MilvusRefusedError: nothing is known to have been written; it can be called again.
@@ -67,7 +70,7 @@ async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Ke
             copied.rejections.append(Rejection(*key, row["version"], f"{target.name}: {error}"))
     by_id: Mapping[str, Key] = {entity_id(*key): key for key in wanted}
     async with writing(source, milvus):
-        refused = await _refused(milvus, target.name, entities)
+        refused = await _refused(milvus, target.name, entities, set_aside=set_aside)
         held = {entity["id"] for entity in entities} - {entity["id"] for entity, _ in refused}
         gone = [id_ for id_ in by_id if id_ not in held]
         # What cannot be held as it is now must not be found as it was.
@@ -87,7 +90,9 @@ def writing(source: Source, milvus: Milvus) -> AbstractAsyncContextManager[None]
     return locked_to_write(source.connection) if milvus.capabilities.engine is Engine.LITE else nullcontext()
 
 
-async def _refused(milvus: Milvus, name: str, entities: list[Entity]) -> list[tuple[Entity, MilvusRefusedError]]:
+async def _refused(
+    milvus: Milvus, name: str, entities: list[Entity], *, set_aside: bool
+) -> list[tuple[Entity, MilvusRefusedError]]:
     """Write entities, and return those that Milvus refuses by themselves.
 
     Raises:
@@ -95,7 +100,7 @@ async def _refused(milvus: Milvus, name: str, entities: list[Entity]) -> list[tu
             that are at fault.
     """
     refused = await _upsert(milvus, name, entities)
-    if len(refused) == len(entities) > 1:
+    if refused and (not set_aside or len(refused) == len(entities) > 1):
         raise refused[0][1]
     return refused
 
@@ -116,7 +121,7 @@ async def _upsert(milvus: Milvus, name: str, entities: list[Entity]) -> list[tup
 
 
 def _is_about_data(milvus: Milvus, error: MilvusRefusedError) -> bool:
-    code = error.milvus_code
     if milvus.capabilities.engine is Engine.LITE:
-        return code in _LITES
+        return False  # it says one thing of whatever goes wrong, a full disk too
+    code = error.milvus_code
     return isinstance(code, int) and (code in _ABOUT_DATA or code in _ABOUT_FIELDS)

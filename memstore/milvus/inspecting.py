@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .client import Milvus
     from .outbox import Lag
     from .revisions import Chain
+    from .state import Physical
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +66,20 @@ class MirrorStatus:
     disagreements: tuple[str, ...]
 
     @property
-    def is_sound(self) -> bool:
+    def is_whole(self) -> bool:
         """Whether readers are led to a whole collection that is what it should be, and nothing disagrees."""
         live = [each for each in self.collections if each.is_live]
         whole = bool(live) and all(each.state is BuildState.COMPLETE and not each.problems for each in live)
         return whole and not self.disagreements
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether it is whole, and changes to memories are followed."""
+        return self.is_whole and self.enabled
+
 
 async def status(engine: AsyncEngine, milvus: Milvus, *, chain: Chain | None = None) -> MirrorStatus:
-    """Say how the mirror stands. Changes nothing, but that Milvus Lite loads what it has to count."""
+    """Say how the mirror stands. Changes nothing, but that a Milvus Lite loads memstore's own collections to count."""
     chain = chain or load_chain()
     async with open_source(engine) as source:
         state = await read_state(source, milvus)
@@ -88,7 +94,7 @@ async def status(engine: AsyncEngine, milvus: Milvus, *, chain: Chain | None = N
                     revision=physical.revision,
                     state=physical.state,
                     is_live=physical.name == state.target,
-                    entities=await _entities(milvus, physical.name, physical.found.indexes),
+                    entities=await _entities(milvus, physical),
                     vector_index=physical.found.indexes.get("embedding"),
                     problems=tuple(problems),
                 )
@@ -143,7 +149,10 @@ async def verify(
 
 
 async def _problems(milvus: Milvus, chain: Chain, name: str, revision: str, dimensions: int) -> list[str]:
-    spec = chain.spec(revision, dimensions)
+    try:
+        spec = chain.spec(revision, dimensions)
+    except MilvusStateError as error:
+        return [str(error)]  # of a newer memstore
     found = await collections.describe(milvus, name)
     problems = schema_differences(found, spec, counts_shards=milvus.capabilities.engine is Engine.SERVER)
     try:
@@ -153,8 +162,13 @@ async def _problems(milvus: Milvus, chain: Chain, name: str, revision: str, dime
     return problems
 
 
-async def _entities(milvus: Milvus, name: str, indexes: object) -> int | None:
-    if not indexes:
-        return None  # a server counts in nothing that it cannot load
-    await collections.load(milvus, name)
-    return await entity_store.count(milvus, name)
+async def _entities(milvus: Milvus, physical: Physical) -> int | None:
+    if (
+        milvus.capabilities.engine is Engine.LITE
+        and physical.state is not BuildState.FOREIGN
+        and physical.found.indexes
+    ):
+        await collections.load(milvus, physical.name)  # it forgets that it was, and others share none of it
+    if not await collections.is_loaded(milvus, physical.name):
+        return None
+    return await entity_store.count(milvus, physical.name)

@@ -37,7 +37,7 @@ class Ledger:
 
     kept: the collections that are there, by their physical names, and are written to by the relay.
     active: which of them readers are led to; None: none.
-    activating: which of them a run was about to lead readers to when it recorded its last event.
+    activating: which of them a run was about to lead readers to, and has not said that it did.
     retiring: which one a run was about to lead readers away from, to nothing.
     """
 
@@ -55,19 +55,20 @@ async def read_ledger(connection: asyncpg.Connection, alias: str = ALIAS) -> Led
     retiring: str | None = None
     for physical, revision, checksum, name in await connection.fetch(_READ, alias):
         event = MirrorEvent(name)
-        activating = physical if event is MirrorEvent.ACTIVATING else None
-        retiring = None
-        match event:
-            case MirrorEvent.DROPPED:
-                kept.pop(physical, None)
-            case MirrorEvent.ADOPTED:
-                pass  # somebody else's, renamed
-            case _:
-                kept[physical] = Recorded(physical, revision, checksum, event)
-        if event is MirrorEvent.ACTIVE:
-            active = physical
-        elif event in (MirrorEvent.RETIRED, MirrorEvent.DROPPED) and active == physical:
+        if event is MirrorEvent.DROPPED:
+            kept.pop(physical, None)
+        elif event is not MirrorEvent.ADOPTED:  # somebody else's, renamed
+            kept[physical] = Recorded(physical, revision, checksum, event)
+        if event is MirrorEvent.ACTIVATING:
+            activating = physical
+        elif event is MirrorEvent.ACTIVE:
+            active, activating, retiring = physical, None, None
+        elif event is MirrorEvent.RETIRED and active == physical:
             active, retiring = None, physical
+        elif event is MirrorEvent.DROPPED:
+            active, activating, retiring = (
+                None if each == physical else each for each in (active, activating, retiring)
+            )
     return Ledger(kept, active, activating, retiring)
 
 

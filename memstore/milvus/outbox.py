@@ -12,7 +12,7 @@ from ..errors import MirrorError
 from ..models import MIRROR_TRIGGERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from .entities import Rejection
@@ -116,13 +116,6 @@ async def enqueue_all(source: Source, *, on_enqueued: Callable[[int], None] = la
         tenant, after = page[-1]
         on_enqueued(total)
     return total
-
-
-async def enqueue(source: Source, keys: Iterable[Key]) -> None:
-    """Enqueue some memories, for the relay to look at."""
-    await source.connection.executemany(
-        "INSERT INTO memstore.mirror_outbox (tenant_id, node_id) VALUES ($1, $2)", list(keys)
-    )
 
 
 async def next_entries(source: Source, shard: int, limit: int) -> list[Entry]:

@@ -37,6 +37,7 @@ class Live:
     """The collection that readers are led to: its physical name, what it is made of, and how it is searched."""
 
     name: str
+    identity: str
     spec: CollectionSpec
     index: VectorIndex
 
@@ -129,12 +130,13 @@ class Reader:
             name = await collections.target_of(milvus, self._alias)
             if name is None:
                 raise MilvusStateError(f"there is no {self._alias} in {self._settings.uri}. Run: memstore milvus up")
-            if self._live is None or self._live.name != name or name not in self._loaded:
-                self._live = await self._described(milvus, name)
+            identity = await collections.identity(milvus, name)
+            if self._live is None or self._live.identity != identity or identity not in self._loaded:
+                self._live = await self._described(milvus, name, identity)
             self._known_until = monotonic() + KNOWN_FOR_S
         return self._live
 
-    async def _described(self, milvus: Milvus, name: str) -> Live:
+    async def _described(self, milvus: Milvus, name: str, identity: str) -> Live:
         found = await collections.describe(milvus, name)
         physical = Physical(found)
         if physical.state is BuildState.FOREIGN or physical.revision is None:
@@ -144,7 +146,7 @@ class Reader:
         chain = self._chain or load_chain()
         width = next(each.length for each in found.fields if each.name == "embedding")
         spec = chain.spec(physical.revision, int(width or 0))
-        if name not in self._loaded:
+        if identity not in self._loaded:
             await collections.load(milvus, name)
-            self._loaded.add(name)
-        return Live(name, spec, index_of(found.properties[INDEX]))
+            self._loaded.add(identity)
+        return Live(name, identity, spec, index_of(found.properties[INDEX]))

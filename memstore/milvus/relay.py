@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 DEFAULT_BATCH_SIZE = 500
 MAX_BATCH_SIZE = 5_000
 ATTEMPTS = 8
+SET_ASIDE_AFTER = 3
 LONGEST_PAUSE_S = 10.0
 IDLE_S = 0.5
 
@@ -61,7 +62,7 @@ class SyncOptions:
     batch_size: changes taken at once, 1 to 5,000.
     follow: go on waiting for changes until `stop`, instead of ending when there are none.
     attempts: how often what fails is tried, with growing pauses, before the relay gives up; when it follows it never
-        does.
+        does. Tenants of other shards do not wait for it.
     """
 
     batch_size: int = DEFAULT_BATCH_SIZE
@@ -107,6 +108,14 @@ async def sync(
         return await relay.run(source)
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """That a shard could not be followed: how many times in a row, and when it is tried again."""
+
+    times: int
+    again_at: float
+
+
 class _Relay:
     def __init__(
         self,
@@ -122,6 +131,7 @@ class _Relay:
         self._done = Synced()
         self._began = monotonic()
         self._loaded: set[str] = set()
+        self._failed: dict[int, _Failure] = {}
 
     async def run(self, source: Source) -> Synced:
         await self._check(source)
@@ -132,9 +142,9 @@ class _Relay:
                     await self._drain(source, shard)
             if self._done.entries > before:
                 continue
-            if not self._options.follow:
+            if not self._failed and not self._options.follow:
                 break
-            await self._pause(IDLE_S)
+            await self._pause(min([each.again_at - monotonic() for each in self._failed.values()], default=IDLE_S))
         left = (await outbox.lag(source)).entries
         self._done = replace(self._done, left=left, seconds=monotonic() - self._began)
         return self._done
@@ -157,40 +167,46 @@ class _Relay:
         return targets
 
     async def _drain(self, source: Source, shard: int) -> None:
+        """Follow the changes of a shard, until there are none, or something fails: others do not wait for that."""
+        if shard in self._failed and monotonic() < self._failed[shard].again_at:
+            return
         more = bool(await outbox.next_entries(source, shard, 1))
+        if not more:
+            self._failed.pop(shard, None)
         # Let go between batches: who fills or compares a collection waits for its turn.
         while more and not self._stop.is_set() and await try_lock(source.connection, shard):
             try:
                 more = await self._batch(source, shard)
+                self._failed.pop(shard, None)
+            except (MilvusUnreachableError, MilvusRefusedError) as error:
+                self._note(shard, error)
+                return
             finally:
                 await unlock(source.connection, shard)
             self._on_progress(replace(self._done, seconds=monotonic() - self._began))
 
+    def _note(self, shard: int, error: MilvusUnreachableError | MilvusRefusedError) -> None:
+        """Write down that a shard is to be tried again, later each time; raise where that was often enough."""
+        times = 1 + (self._failed[shard].times if shard in self._failed else 0)
+        if times >= self._options.attempts and not self._options.follow:
+            raise error
+        self._on_trouble(error)
+        self._loaded.clear()  # the collection may be another one by now, or a server that has started anew
+        self._failed[shard] = _Failure(times, monotonic() + min(LONGEST_PAUSE_S, 0.1 * 2**times))
+        self._done = replace(self._done, retries=self._done.retries + 1)
+
     async def _batch(self, source: Source, shard: int) -> bool:
-        entries = await outbox.next_entries(source, shard, self._options.batch_size)
+        # After a failure one by one, so that one memory that Milvus refuses is told from the others.
+        times = self._failed[shard].times if shard in self._failed else 0
+        entries = await outbox.next_entries(source, shard, 1 if times else self._options.batch_size)
         if not entries:
             return False
-        attempt = 0
-        while True:
-            try:
-                await self._copy(source, entries)
-            except (MilvusUnreachableError, MilvusRefusedError) as error:
-                attempt += 1
-                if self._stop.is_set() or (attempt >= self._options.attempts and not self._options.follow):
-                    raise
-                self._on_trouble(error)
-                self._loaded.clear()  # the collection may be another one by now, or a server that has started anew
-                self._done = replace(self._done, retries=self._done.retries + 1)
-                await self._pause(min(LONGEST_PAUSE_S, 0.1 * 2**attempt))
-            else:
-                return True
-
-    async def _copy(self, source: Source, entries: list[outbox.Entry]) -> None:
         keys = list(dict.fromkeys(each.key for each in entries))
         targets = await self._targets(source)
         if not targets:
             raise MirrorError("the last collection was dropped: nothing to write to. Run: memstore milvus up")
-        copied = [await copy(source, self._milvus, target, keys) for target in targets]
+        is_last_try = times >= SET_ASIDE_AFTER
+        copied = [await copy(source, self._milvus, target, keys, set_aside=is_last_try) for target in targets]
         rejections = [rejection for each in copied for rejection in each.rejections]
         await outbox.settle(source, entries, rejections)
         done = self._done
@@ -201,10 +217,11 @@ class _Relay:
             deleted=done.deleted + sum(each.deleted for each in copied),
             rejected=done.rejected + len({(each.tenant_id, each.node_id) for each in rejections}),
         )
+        return True
 
     async def _pause(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(max(0.01, seconds)):
                 await self._stop.wait()
         except TimeoutError:
             return

@@ -9,7 +9,7 @@ from ..errors import SettingsError
 from ..store import Filters, Health, Order, Page, SearchPlan, SearchResult, Weights
 from ..store.validation import checked_question
 from .conditions import EXPRESSIBLE
-from .searching import Searcher
+from .searching import Searcher, clipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -112,7 +112,8 @@ class MilvusScope:
         A text, and a plan other than `auto`, are PostgreSQL's: Milvus has no words. It is asked too where Milvus found
         fewer than there are.
 
-        With `read_your_writes` it sees also what was committed before it was called and has not reached Milvus.
+        With `read_your_writes` it sees also what was committed before it was called and has not reached Milvus, and
+        what Milvus cannot hold; where changes are not written down for the mirror, PostgreSQL is asked.
 
         Raises:
             MilvusStateError, MilvusUnreachableError, MilvusRefusedError: Milvus cannot be searched.
@@ -168,7 +169,7 @@ class MilvusScope:
         wanted = tuple(fields)
         _, found = await self._searcher.ask(question, question.vector, question.limit, strong=strong, fields=wanted)
         return tuple(
-            MirrorHit(entity["node_id"], score, {name: entity[name] for name in wanted})
+            MirrorHit(entity["node_id"], clipped(score), {name: entity[name] for name in wanted})
             for score, entity in found
             if min_score is None or score >= min_score
         )

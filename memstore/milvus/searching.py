@@ -51,9 +51,10 @@ class Searcher:
         """Return what was found; None where PostgreSQL has to be asked instead."""
         waiting: tuple[str, ...] = ()
         if fresh:
-            waiting = await self._postgres.waiting_for_mirror(MOST_WAITING + 1)
-            if len(waiting) > MOST_WAITING:
+            missing = await self._postgres.not_in_mirror(MOST_WAITING + 1)
+            if missing is None or len(missing) > MOST_WAITING:
                 return None
+            waiting = missing
         looked = question.limit if set(question.conditions) <= EXPRESSIBLE else _WIDER * question.limit
         while True:
             looked = min(looked, MOST)
@@ -130,8 +131,13 @@ class Searcher:
         )
 
 
+def clipped(score: float) -> float:
+    """Return a cosine, which of float32 vectors may be a hair beyond."""
+    return min(1.0, max(-1.0, score))
+
+
 def _hit(memory: Memory, score: float) -> Hit:
-    score = min(1.0, max(-1.0, score))
+    score = clipped(score)
     return Hit(memory, score, score, None, FoundBy.VECTOR)
 
 

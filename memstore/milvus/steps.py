@@ -95,7 +95,8 @@ def _building(
         )
     if found.state is BuildState.COMPLETE:
         _check_made_of(state, physical, spec)
-        return [filled[0], filled[2]]
+        # What the ledger does not have nobody has kept up to date.
+        return [filled[0], filled[2]] if physical in state.ledger.kept else filled
     differences = schema_differences(found.found, spec, counts_shards=is_server)
     if differences or found.checksum != spec.checksum():
         why = differences[0] if differences else "it was begun with another content of this version"

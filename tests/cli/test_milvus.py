@@ -42,14 +42,17 @@ def test_a_mirror_from_up_to_prune(at: dict[str, Any]) -> None:
     assert planned[0] == f"1. create {FIRST}: 23 fields, 4 dimensions"
     assert [line.split()[1] for line in planned] == ["create", "index", "fill", "verify", "switch"]
     assert memstore("milvus", "status", **at).returncode == 1  # a plan changed nothing
-    last = done("milvus", "up", **at).splitlines()[-1]
+    last, more = done("milvus", "up", **at).splitlines()[-2:]
+    assert more == "changes to memories are not followed. Type: memstore milvus enable"
     assert re.fullmatch(
         r"readers are led to 0001_unified_memory \(before: nothing\); 12 memories and 12 entities compared, 0 mended, "
         r"\d+\.\d s",
         last,
     )
     assert done("milvus", "up", **at) == "nothing to do: readers are led to 0001_unified_memory\n"
-    shown = done("milvus", "status", **at)
+    off = memstore("milvus", "status", **at)
+    shown = off.stdout
+    assert (off.returncode, off.stderr) == (1, "")
     assert "mirror     off: changes are not written down. Type: memstore milvus enable" in shown
     assert f"{FIRST}: live, 12 entities, FLAT" in shown
     on, more = done("milvus", "enable", url=at["url"]).splitlines()

@@ -17,6 +17,25 @@ from tests.milvus.servers import Milvus, MilvusServer
 from tests.milvus.wheel import real_milvus_missing
 from tests.milvus.worlds import DIM, World
 
+# A call at Strong consistency takes a server 200 ms, a collection some seconds: on a server these are long trials.
+LONG_ON_A_SERVER = {
+    "test_backup",
+    "test_damaged_backups",
+    "test_killed_moves",
+    "test_moving",
+    "test_readers_through_a_switch",
+    "test_restore",
+    "test_unfinished_backups",
+}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        param = item.callspec.params.get("milvus") if hasattr(item, "callspec") else None
+        if item.path.parent == Path(__file__).parent and item.path.stem in LONG_ON_A_SERVER and param == "real":
+            item.add_marker(pytest.mark.soak)
+
 
 @pytest.fixture(scope="session")
 def real_milvus_can_be() -> None:

@@ -50,4 +50,4 @@ def test_what_is_too_old_is_refused(said: str, message: str) -> None:
 def test_a_walk_is_as_wide_as_what_is_wanted() -> None:
     assert HNSW.search_params(10) == {"ef": 128}
     assert HNSW.search_params(1_000) == {"ef": 2_000}
-    assert IVF_FLAT.search_params(1_000) == {"nprobe": 512}
+    assert IVF_FLAT.search_params(1_000) == {"nprobe": 1_024}

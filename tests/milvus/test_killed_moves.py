@@ -15,7 +15,6 @@ class _KilledError(BaseException):
     pass
 
 
-@pytest.mark.parametrize("milvus", ["lite", pytest.param("real", marks=pytest.mark.soak)], indirect=True)
 @pytest.mark.parametrize("after", [Action.CREATE, Action.INDEX, Action.FILL, Action.VERIFY, Action.SWITCH])
 @pytest.mark.parametrize("within", [False, True], ids=["before", "within"])
 async def test_a_move_that_ended_at_a_step_is_finished_by_the_next(
@@ -42,7 +41,7 @@ async def test_a_move_that_ended_at_a_step_is_finished_by_the_next(
     moved = await move(world.engine, world.milvus, chain=world.chain)
     assert moved.after == "0002_agent"
     status = await world.status()
-    assert status.is_sound
+    assert status.is_whole
     assert await world.live() == "memories_unified__0002"
     for revision in ("0001_unified_memory", "0002_agent"):
         assert (await world.compare(revision)).found == 0

@@ -1,19 +1,35 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from memstore.errors import MilvusStateError
-from memstore.milvus import Action, BuildState, move, plan, prune
+from memstore.milvus import (
+    Action,
+    BuildState,
+    MoveProgress,
+    Problem,
+    disable_mirror,
+    entity_store,
+    move,
+    plan,
+    prune,
+    verify,
+)
 from memstore.milvus import collections as ours
+from memstore.milvus.ledger import record
 from memstore.milvus.naming import ALIAS
 from memstore.milvus.revisions import VERSIONS, load_chain
+from memstore.milvus.source import open_source
 from memstore.milvus.state import STATE
+from memstore.models import MirrorEvent
 from tests.milvus.rows import spec
 from tests.milvus.versions import ADDS_AGENT, write_versions
-from tests.milvus.worlds import DIM, World, vectors
+from tests.milvus.worlds import DIM, World, memory, vectors
 
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 FIRST, SECOND = "memories_unified__0001", "memories_unified__0002"
 BUILDING = [Action.CREATE, Action.INDEX, Action.FILL, Action.VERIFY, Action.SWITCH]
 
@@ -40,7 +56,8 @@ async def test_up_builds_fills_compares_and_switches(world: World) -> None:
     assert (moved.verification.memories, moved.verification.entities, moved.verification.sampled) == (35, 35, 35)
     assert (moved.verification.found, moved.verification.repaired) == (0, 0)
     assert await world.live() == FIRST
-    assert (await world.status()).is_sound
+    status = await world.status()
+    assert (status.is_whole, status.is_sound, moved.enabled) == (True, False, False)  # nothing is followed
     assert [each for each, _ in await events(world)] == ["building", "verified", "activating", "active"]
     again = await move(world.engine, world.milvus)
     assert (again.steps, again.verification) == ((), None)
@@ -67,7 +84,7 @@ async def test_up_and_down_through_a_second_version(world: World, tmp_path: Path
     done = await prune(world.engine, world.milvus)
     assert (done.dropped, await ours.names(world.milvus)) == ((SECOND,), [FIRST])
     assert (await move(world.engine, world.milvus, chain=world.chain)).after == "0002_agent"  # built anew
-    assert (await world.status()).is_sound
+    assert (await world.status()).is_whole
 
 
 async def test_down_to_base_leads_readers_nowhere_and_drops_nothing(world: World) -> None:
@@ -76,7 +93,7 @@ async def test_down_to_base_leads_readers_nowhere_and_drops_nothing(world: World
     moved = await move(world.engine, world.milvus, "base")
     assert (moved.after, actions(moved.steps)) == (None, [Action.REMOVE_ALIAS])
     assert (await world.live(), await ours.names(world.milvus)) == (None, [FIRST])
-    assert not (await world.status()).is_sound
+    assert not (await world.status()).is_whole
     back = await move(world.engine, world.milvus)
     assert actions(back.steps) == [Action.INDEX, Action.VERIFY, Action.SWITCH]
     await move(world.engine, world.milvus, "base")
@@ -91,7 +108,7 @@ async def test_a_collection_under_the_name_of_the_alias_is_renamed_and_kept(worl
     assert actions(moved.steps) == [*BUILDING[:-1], Action.RENAME, Action.SWITCH]
     assert await ours.names(world.milvus) == [f"{ALIAS}__0001", f"{ALIAS}_before_memstore_1"]
     assert await world.live() == FIRST
-    assert (await world.status()).is_sound
+    assert (await world.status()).is_whole
     assert (await prune(world.engine, world.milvus)).dropped == ()
 
 
@@ -102,7 +119,7 @@ async def test_somebody_elses_collection_under_our_name_stops_it(world: World) -
     assert (await world.live(), await events(world)) == (None, [])
     status = await world.status()
     assert [(each.state, each.is_live) for each in status.collections] == [(BuildState.FOREIGN, False)]
-    assert not status.is_sound
+    assert not status.is_whole
 
 
 async def test_a_half_built_collection_of_other_fields_is_made_anew(world: World) -> None:
@@ -111,10 +128,10 @@ async def test_a_half_built_collection_of_other_fields_is_made_anew(world: World
     begun = spec(DIM).without("version")
     properties = {"memstore.revision": chain.head, "memstore.checksum": begun.checksum(), STATE: "building"}
     await ours.create(world.milvus, FIRST, begun, properties)
-    assert not (await world.status()).is_sound
+    assert not (await world.status()).is_whole
     moved = await move(world.engine, world.milvus)
     assert actions(moved.steps) == [Action.DISCARD, *BUILDING]
-    assert (await world.status()).is_sound
+    assert (await world.status()).is_whole
 
 
 async def test_a_lost_collection_is_said_to_be_lost_and_built_anew_when_asked(world: World) -> None:
@@ -131,7 +148,7 @@ async def test_a_lost_collection_is_said_to_be_lost_and_built_anew_when_asked(wo
     assert "memstore milvus up --rebuild" in str(caught.value)
     moved = await move(world.engine, world.milvus, rebuild=True)
     assert actions(moved.steps) == [Action.FORGET, *BUILDING]
-    assert (await world.status()).is_sound
+    assert (await world.status()).is_whole
 
 
 async def test_a_checksum_that_is_not_the_ledgers_is_an_error_that_says_which(world: World) -> None:
@@ -167,8 +184,65 @@ async def test_a_ledger_that_was_lost_is_made_anew_after_everything_was_compared
     with pytest.raises(MilvusStateError, match=f"leads to nothing, in Milvus it leads to {FIRST}"):
         await move(world.engine, world.milvus)
     moved = await move(world.engine, world.milvus, rebuild=True)
-    assert actions(moved.steps) == [Action.INDEX, Action.VERIFY, Action.SWITCH]
+    assert actions(moved.steps) == [Action.INDEX, Action.FILL, Action.VERIFY, Action.SWITCH]
     assert moved.verification is not None
     assert (moved.verification.entities, moved.verification.repaired) == (5, 1)
-    assert (await world.status()).is_sound
+    assert (await world.status()).is_whole
     assert (await world.compare("0001_unified_memory")).found == 0
+
+
+async def test_what_was_deleted_and_added_again_unseen_is_found_and_mended(world: World) -> None:
+    """The new one is at version 1 too."""
+    names = await world.add(vectors(30), created_at=LONG_AGO)
+    await world.follow()
+    await world.sync()
+    await disable_mirror(world.engine)
+    await world.scope().delete(names[3], hard=True)
+    await world.scope().add(memory(3, vectors(1, seed=8)[0]))
+    await world.scope().record_access(names[5])
+    found = await verify(world.engine, world.milvus)
+    assert {(each.problem, each.node_id) for each in found.differences} == {
+        (Problem.STALE, names[3]),
+        (Problem.STALE, names[5]),
+    }
+    assert (await verify(world.engine, world.milvus, repair=True)).repaired == 2
+    assert (await verify(world.engine, world.milvus)).found == 0
+
+
+async def test_one_changed_field_in_a_sample_has_all_filled_again(world: World) -> None:
+    await world.add(vectors(30))
+    await world.follow()
+    await world.sync()
+    await move(world.engine, world.milvus, "base")
+    rows = [row async for page in entity_store.scan(world.milvus, FIRST, ["*"]) for row in page]
+    for row in rows:
+        row["embedding"] = [1.0] * DIM
+    await entity_store.upsert(world.milvus, FIRST, rows)
+    moved = await move(world.engine, world.milvus)
+    assert moved.verification is not None
+    assert {each.problem for each in moved.verification.differences} == {Problem.CHANGED}
+    assert (await world.compare("0001_unified_memory")).found == 0
+
+
+async def test_a_run_that_ended_when_the_alias_had_moved_stops_nobody(world: World, tmp_path: Path) -> None:
+    await world.add(vectors(5))
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+    with pytest.raises(_KilledError):
+        await move(world.engine, world.milvus, chain=world.chain, on_progress=_die_before_switching)
+    async with open_source(world.engine) as source:
+        spec = world.chain.spec("0002_agent", DIM)
+        await record(source.connection, MirrorEvent.ACTIVATING, SECOND, "0002_agent", spec.checksum())
+    await ours.point(world.milvus, ALIAS, SECOND)
+    assert (await prune(world.engine, world.milvus)).dropped == (FIRST,)
+    assert (await world.status()).disagreements == ()
+    assert actions((await move(world.engine, world.milvus, chain=world.chain)).steps) == [Action.SWITCH]
+
+
+class _KilledError(BaseException):
+    pass
+
+
+def _die_before_switching(progress: MoveProgress) -> None:
+    if progress.step.action is Action.SWITCH:
+        raise _KilledError

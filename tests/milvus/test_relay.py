@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from memstore.errors import MilvusStateError, MilvusUnreachableError, MirrorError
+from memstore.errors import MilvusRefusedError, MilvusStateError, MilvusUnreachableError, MirrorError
 from memstore.milvus import (
     MilvusSettings,
     SyncOptions,
@@ -14,6 +14,7 @@ from memstore.milvus import (
     entity_store,
     move,
     open_milvus,
+    outbox,
     sync,
 )
 from memstore.milvus import collections as ours
@@ -133,15 +134,22 @@ async def test_what_a_server_refuses_by_itself_is_set_aside(world: World) -> Non
     await enable_mirror(world.engine)
     good = await world.add(vectors(10), conversation_id="short")
     bad = await world.add(vectors(2, seed=3), first=10, conversation_id="much too long")
-    done = await sync(world.engine, world.milvus)
+    troubles: list[Exception] = []
+    done = await sync(world.engine, world.milvus, on_trouble=troubles.append)
     assert (done.entries, done.upserted, done.rejected) == (12, 10, 2)
+    assert done.retries == len(troubles) > 0  # it was not set aside at once
     rejected = {row[0] for row in await world.rows("SELECT node_id FROM memstore.mirror_rejections")}
     assert rejected == set(bad)
     assert await entity(world, good[0]) is not None
-    await world.add(vectors(3, seed=4), first=20, conversation_id="much too long")
-    with pytest.raises(Exception, match="refused it"):  # all of a batch: it is not the memories that are at fault
-        await sync(world.engine, world.milvus, SyncOptions(attempts=1))
-    assert (await world.status()).lag.entries == 3
+    await world.add(vectors(2, seed=4), first=20, conversation_id="much too long")
+    await world.add(vectors(4, seed=5), tenant=1, conversation_id="short")
+    with pytest.raises(MilvusRefusedError, match="refused it"):
+        await sync(world.engine, world.milvus, SyncOptions(attempts=2))
+    waiting = {row[0] for row in await world.rows("SELECT tenant_id FROM memstore.mirror_outbox")}
+    assert world.tenants[0] in waiting
+    followed = await sync(world.engine, world.milvus)
+    assert (followed.left, followed.rejected) == (0, 2)
+    assert await entity(world, "mem_000000", tenant=1) is not None
 
 
 async def test_a_change_stays_until_milvus_has_acknowledged_it(world: World) -> None:
@@ -172,8 +180,10 @@ async def _sync_unchecked(world: World, troubles: list[Exception]) -> None:
 
     relay = _Relay(world.milvus, SyncOptions(), world.chain, asyncio.Event(), lambda _: None, troubles.append)
     async with open_source(world.engine) as source:
-        for shard in range(16):
-            await relay._drain(source, shard)
+        while (await outbox.lag(source)).entries:
+            for shard in range(16):
+                await relay._drain(source, shard)
+            await asyncio.sleep(0.05)
 
 
 async def test_several_relays_share_the_work(world: World) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import pytest_asyncio
 
 from memstore.errors import MilvusStateError, SettingsError, VectorError
 from memstore.migrations import grant
-from memstore.milvus import MilvusScope, MilvusStore, VectorIndexChoice, move
+from memstore.milvus import MilvusScope, MilvusStore, VectorIndexChoice, disable_mirror, move, prune
 from memstore.milvus import collections as ours
 from memstore.milvus.naming import ALIAS
 from memstore.models import DecayTier, MemoryType
@@ -157,6 +158,40 @@ async def test_own_writes_are_read_when_asked_for(filled: World, store: MilvusSt
     assert before[0] not in stale  # what is gone in PostgreSQL is never returned
     await filled.sync()
     assert await ids(scope, vector=question, limit=3) == [hit.memory.id for hit in fresh]
+
+
+async def test_own_writes_are_read_where_the_mirror_lacks_them(filled: World, store: MilvusStore) -> None:
+    """Those that Milvus cannot hold, and all of them where nothing is written down for it."""
+    question = vectors(1, seed=5)[0]
+    scope = store.scope(filled.tenants[0])
+    await filled.scope().add(memory(900, question))
+    await filled.execute("UPDATE memstore.memory_nodes SET last_accessed = 'infinity' WHERE id = 'mem_000900'")
+    await filled.sync()
+    assert await ids(scope, vector=question, limit=1) != ["mem_000900"]
+    assert await ids(scope, vector=question, limit=1, read_your_writes=True) == ["mem_000900"]
+    await disable_mirror(filled.engine)
+    await filled.scope().add(memory(901, question))
+    assert await ids(scope, vector=question, limit=2, read_your_writes=True) == ["mem_000900", "mem_000901"]
+
+
+async def test_a_collection_that_was_made_anew_under_its_name_is_searched_as_it_is(world: World) -> None:
+    await world.add(vectors(20))
+    await move(world.engine, world.milvus)
+    async with MilvusStore(world.url, world.settings) as store:
+        scope, question = store.scope(world.tenants[0]), vectors(1, seed=3)[0]
+        before = await scope.search(vector=question, explain=True)
+        await move(world.engine, world.milvus, "base")
+        await prune(world.engine, world.milvus)
+        world.milvus.settings = world.settings.__class__(
+            uri=world.settings.uri, vector_index=VectorIndexChoice.IVF_FLAT
+        )
+        await move(world.engine, world.milvus)
+        await asyncio.sleep(1.1)  # a reader looks once a second
+        after = await scope.search(vector=question, explain=True)
+    assert before.explanation is not None
+    assert after.explanation is not None
+    assert after.explanation.index == "IVF_FLAT" != before.explanation.index
+    assert [hit.memory.id for hit in after] == [hit.memory.id for hit in before]
 
 
 async def test_an_applications_role_reads_its_own_writes(server: Server, filled: World) -> None:

@@ -21,9 +21,15 @@ HEALTH = f"""
            to_regproc('memstore.hybrid_search') IS NOT NULL AS can_search,
            (SELECT count(*) FROM {TABLE} AS m WHERE {{where}}) AS memories
 """
+IS_MIRRORED = """
+    SELECT count(*) = cardinality($1::text[]) FROM pg_trigger
+    WHERE tgrelid = 'memstore.memory_nodes'::regclass AND tgname = ANY ($1) AND tgenabled <> 'D'
+"""
 WAITING = """
-    SELECT DISTINCT node_id FROM memstore.mirror_outbox
-    WHERE memstore.mirror_shard(tenant_id) = memstore.mirror_shard($1) AND tenant_id = $1 LIMIT $2
+    SELECT node_id FROM memstore.mirror_outbox
+    WHERE memstore.mirror_shard(tenant_id) = memstore.mirror_shard($1) AND tenant_id = $1
+    UNION
+    SELECT node_id FROM memstore.mirror_rejections WHERE tenant_id = $1 LIMIT $2
 """
 EMBEDDING_DIM = "SELECT value::integer FROM memstore.settings WHERE key = 'embedding_dim'"
 

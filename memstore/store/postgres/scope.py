@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ...errors import SchemaMismatchError, StaleMemoryError, UnknownMemoryError
+from ...models import MIRROR_TRIGGERS
 from ..cursors import Cursor
 from ..filters import NO_FILTERS, Filters
 from ..results import Added, Health, Order, Page, SearchPlan, SearchResult, Weights
@@ -108,10 +109,20 @@ class PostgresScope:
         wanted = possible_ids(ids)
         return await self._by_ids("get_matching", wanted, checked_filters(filters), with_embedding=with_embedding)
 
-    async def waiting_for_mirror(self, limit: int) -> tuple[str, ...]:
-        """Return the ids of memories of the tenant that a mirror has still to look at, up to so many."""
-        records = await self._run("waiting", lambda c: c.fetch(reading.WAITING, self._scope.tenant_id, limit))
-        return tuple(record["node_id"] for record in records)
+    async def not_in_mirror(self, limit: int) -> tuple[str, ...] | None:
+        """Return the ids of memories of the tenant that a mirror has still to look at, or cannot hold, up to so many.
+
+        None: nobody knows, since changes are not written down for it.
+        """
+
+        async def ask(connection: asyncpg.Connection) -> list[asyncpg.Record] | None:
+            if not await connection.fetchval(reading.IS_MIRRORED, list(MIRROR_TRIGGERS)):
+                return None
+            records: list[asyncpg.Record] = await connection.fetch(reading.WAITING, self._scope.tenant_id, limit)
+            return records
+
+        records = await self._run("not_in_mirror", ask)
+        return None if records is None else tuple(record["node_id"] for record in records)
 
     async def list(
         self,
