@@ -56,8 +56,6 @@ class Capabilities:
     """What this Milvus can do.
 
     scalar_indexes: which index a field of each kind can have; a kind that is missing has none.
-    counts_bytes: whether the length of a VARCHAR is that of its UTF-8; memstore always measures bytes.
-    adds_nullable_fields: whether a field can be added to a collection that is in use.
     finds_partitions: whether what is upserted goes to the partition of its key, where a search for the key looks.
     """
 
@@ -65,8 +63,6 @@ class Capabilities:
     version: tuple[int, int]
     said: str
     scalar_indexes: Mapping[Kind, str]
-    counts_bytes: bool
-    adds_nullable_fields: bool
     finds_partitions: bool
     default_index: VectorIndex
 
@@ -85,7 +81,7 @@ class Capabilities:
                     f"Milvus Lite is {said}. Needed: 3.2.1 or newer. Run: pip install 'milvus-lite>=3.2.1'"
                 )
             # An index on scalars brings no speed there: each search reads every row.
-            return cls(Engine.LITE, version, said, {}, False, False, True, FLAT)
+            return cls(Engine.LITE, version, said, {}, True, FLAT)
         server = _SERVER.match(said)
         if server is None:
             raise SettingsError(f"Milvus says that its version is {said[:40]!r}, which memstore cannot read")
@@ -96,7 +92,7 @@ class Capabilities:
             scalar = {Kind.VARCHAR: "Trie", **dict.fromkeys(_NUMERIC, "STL_SORT")}
         else:
             scalar = {Kind.VARCHAR: "INVERTED", Kind.BOOL: "INVERTED", **dict.fromkeys(_NUMERIC, "INVERTED")}
-        return cls(Engine.SERVER, version, said, scalar, True, version >= (2, 6), version >= (2, 4), HNSW)
+        return cls(Engine.SERVER, version, said, scalar, version >= (2, 4), HNSW)
 
     def vector_index(self, choice: VectorIndexChoice) -> VectorIndex:
         """Return the vector index that a new collection gets."""

@@ -266,7 +266,7 @@ class _Run:
     async def _index_of(self, step: MoveStep) -> VectorIndex:
         """Return the vector index that the collection was begun with, whatever is wanted of new ones by now."""
         found = await collections.describe(self._milvus, step.physical)
-        return index_of(found.properties[INDEX])
+        return index_of(found.properties.get(INDEX) or found.indexes.get("embedding", ""))
 
     async def _record_step(self, event: MirrorEvent, step: MoveStep) -> None:
         await self._record(event, step.physical, step.revision or "", self._spec(step).checksum())

@@ -149,4 +149,4 @@ class Reader:
         if identity not in self._loaded:
             await collections.load(milvus, name)
             self._loaded.add(identity)
-        return Live(name, identity, spec, index_of(found.properties[INDEX]))
+        return Live(name, identity, spec, index_of(found.properties.get(INDEX) or found.indexes.get("embedding", "")))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from ..errors import MilvusStateError
+from ..errors import MilvusRefusedError, MilvusStateError
 from . import collections
 from .ledger import Ledger, read_ledger
 from .naming import ALIAS, is_physical
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 REVISION, CHECKSUM, STATE, INDEX = (f"memstore.{each}" for each in ("revision", "checksum", "state", "vector_index"))
 _REBUILD = "If it was lost, or is another Milvus on purpose: memstore milvus up --rebuild fills this one anew"
+
+_LOOKS = 5
 
 
 class BuildState(StrEnum):
@@ -84,12 +86,28 @@ class MirrorState:
 
 
 async def read_state(source: Source, milvus: Milvus, alias: str = ALIAS) -> MirrorState:
-    """Ask Milvus and PostgreSQL how the mirror stands; changes nothing."""
+    """Ask Milvus and PostgreSQL how the mirror stands; changes nothing.
+
+    While another run changes it the two are of different moments: it is asked again until the ledger stayed as it was.
+    """
+    for looks in range(1, _LOOKS + 1):
+        ledger = await read_ledger(source.connection, alias)
+        try:
+            state = await _look(milvus, ledger, alias)
+        except MilvusRefusedError:  # a collection was dropped in between, if that is it
+            if looks == _LOOKS or ledger == await read_ledger(source.connection, alias):
+                raise
+            continue
+        if ledger == await read_ledger(source.connection, alias):
+            return state
+    raise MilvusStateError("another run keeps changing collections. Wait for it to end, and run this again")
+
+
+async def _look(milvus: Milvus, ledger: Ledger, alias: str) -> MirrorState:
     names = await collections.names(milvus)
     plain = alias in names
     target = None if plain else await collections.target_of(milvus, alias)
     found = [await collections.describe(milvus, name) for name in names if is_physical(name, alias)]
-    ledger = await read_ledger(source.connection, alias)
     return MirrorState(alias, target, plain, {each.name: Physical(each) for each in found}, tuple(names), ledger)
 
 

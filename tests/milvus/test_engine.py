@@ -29,7 +29,6 @@ def test_newer_servers_have_inverted_indexes_on_everything(said: str) -> None:
     server = Capabilities.of(said)
     assert set(server.scalar_indexes.values()) == {"INVERTED"}
     assert set(server.scalar_indexes) == set(Kind) - {Kind.VECTOR}
-    assert server.adds_nullable_fields is (said > "v2.6" or said == "v2.6.1-dev")
 
 
 @pytest.mark.parametrize(
