@@ -120,8 +120,8 @@ GRANTS = {
     "GRANT EXECUTE ON FUNCTION memstore.enqueue_for_mirror() TO PUBLIC": {
         "grant on function memstore.enqueue_for_mirror() to PUBLIC"
     },
-    "GRANT SELECT ON memstore.mirror_rejections TO {app}": {"grant on table memstore.mirror_rejections to {app}"},
-    "GRANT SELECT ON memstore.mirror_outbox TO {app}": {"grant on table memstore.mirror_outbox to {app}"},
+    "GRANT DELETE ON memstore.mirror_rejections TO {app}": {"grant on table memstore.mirror_rejections to {app}"},
+    "GRANT INSERT ON memstore.mirror_outbox TO {app}": {"grant on table memstore.mirror_outbox to {app}"},
     "GRANT SELECT ON memstore.agents TO PUBLIC": {"grant on table memstore.agents to PUBLIC"},
     "GRANT SELECT (id), UPDATE (id) ON memstore.agents TO PUBLIC": {"grant on column memstore.agents.id to PUBLIC"},
     "ALTER ROLE {app} BYPASSRLS": {"role {app}"},
