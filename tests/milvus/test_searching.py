@@ -45,8 +45,9 @@ async def store(filled: World) -> AsyncIterator[MilvusStore]:
         yield store
 
 
-async def ids(scope: MilvusScope, **asked: object) -> list[str]:
-    return [hit.memory.id for hit in await scope.search(**asked)]  # type: ignore[arg-type]
+async def ids(scope: MilvusScope, *, read_your_writes: bool = True, **asked: object) -> list[str]:
+    """Search, by default for what was written just now too: a server at Bounded consistency is a moment behind."""
+    return [hit.memory.id for hit in await scope.search(read_your_writes=read_your_writes, **asked)]  # type: ignore[arg-type]
 
 
 def nearest(of: np.ndarray, question: np.ndarray, count: int = 5, first: int = 0) -> list[str]:
@@ -57,14 +58,14 @@ def nearest(of: np.ndarray, question: np.ndarray, count: int = 5, first: int = 0
 async def test_the_nearest_are_those_of_postgres_with_its_scores(filled: World, store: MilvusStore) -> None:
     question = vectors(1, seed=77)[0]
     scope = store.scope(filled.tenants[0])
-    result = await scope.search(vector=question, limit=20, explain=True)
+    result = await scope.search(vector=question, limit=20, explain=True, read_your_writes=True)
     exact = await filled.scope().search(vector=question, limit=20, plan=SearchPlan.EXACT)
     assert [hit.memory for hit in result] == [hit.memory for hit in exact]
     assert np.allclose([hit.score for hit in result], [hit.score for hit in exact], atol=1e-5)
     assert result.explanation is not None
     assert result.explanation.details == {"collection": "memories_unified__0001"}
     assert (result.explanation.scope_rows, result.explanation.matching_rows) == (300, 300)
-    bare = await scope.nearest(question, limit=20, fields=["importance", "conversation_id"])
+    bare = await scope.nearest(question, limit=20, fields=["importance", "conversation_id"], strong=True)
     assert [hit.memory_id for hit in bare] == [hit.memory.id for hit in exact]
     assert [hit.fields["importance"] for hit in bare] == [hit.memory.importance for hit in exact]
     assert bare[0].fields["conversation_id"].startswith('talk "')
@@ -137,7 +138,7 @@ async def test_deleted_and_expired_memories_are_left_out_unless_asked_for(filled
     assert (await ids(scope, vector=question, limit=3))[0] == "mem_000902"
     everything = Filters(include_deleted=True, include_expired=True)
     assert await ids(scope, vector=question, limit=3, filters=everything) == [f"mem_00090{n}" for n in range(3)]
-    assert [hit.memory_id for hit in await scope.nearest(question, limit=1)] == ["mem_000902"]
+    assert [hit.memory_id for hit in await scope.nearest(question, limit=1, strong=True)] == ["mem_000902"]
 
 
 async def test_own_writes_are_read_when_asked_for(filled: World, store: MilvusStore) -> None:
@@ -153,7 +154,7 @@ async def test_own_writes_are_read_when_asked_for(filled: World, store: MilvusSt
     assert fresh.hits[0].memory.embedding is None
     with_embedding = await scope.search(vector=question, limit=1, read_your_writes=True, with_embedding=True)
     assert np.array_equal(with_embedding.hits[0].memory.embedding, question)  # type: ignore[arg-type]
-    stale = await ids(scope, vector=question, limit=3)
+    stale = await ids(scope, vector=question, limit=3, read_your_writes=False)
     assert "mem_000900" not in stale
     assert before[0] not in stale  # what is gone in PostgreSQL is never returned
     await filled.sync()
@@ -167,7 +168,7 @@ async def test_own_writes_are_read_where_the_mirror_lacks_them(filled: World, st
     await filled.scope().add(memory(900, question))
     await filled.execute("UPDATE memstore.memory_nodes SET last_accessed = 'infinity' WHERE id = 'mem_000900'")
     await filled.sync()
-    assert await ids(scope, vector=question, limit=1) != ["mem_000900"]
+    assert await ids(scope, vector=question, limit=1, read_your_writes=False) != ["mem_000900"]
     assert await ids(scope, vector=question, limit=1, read_your_writes=True) == ["mem_000900"]
     await disable_mirror(filled.engine)
     await filled.scope().add(memory(901, question))
@@ -176,10 +177,11 @@ async def test_own_writes_are_read_where_the_mirror_lacks_them(filled: World, st
 
 async def test_a_collection_that_was_made_anew_under_its_name_is_searched_as_it_is(world: World) -> None:
     await world.add(vectors(20))
-    await move(world.engine, world.milvus)
+    await world.follow()
+    await world.sync()
     async with MilvusStore(world.url, world.settings) as store:
         scope, question = store.scope(world.tenants[0]), vectors(1, seed=3)[0]
-        before = await scope.search(vector=question, explain=True)
+        before = await scope.search(vector=question, explain=True, read_your_writes=True)
         await move(world.engine, world.milvus, "base")
         await prune(world.engine, world.milvus)
         world.milvus.settings = world.settings.__class__(
@@ -187,7 +189,7 @@ async def test_a_collection_that_was_made_anew_under_its_name_is_searched_as_it_
         )
         await move(world.engine, world.milvus)
         await asyncio.sleep(1.1)  # a reader looks once a second
-        after = await scope.search(vector=question, explain=True)
+        after = await scope.search(vector=question, explain=True, read_your_writes=True)
     assert before.explanation is not None
     assert after.explanation is not None
     assert after.explanation.index == "IVF_FLAT" != before.explanation.index
@@ -220,11 +222,11 @@ async def test_words_and_plans_are_postgres_own(filled: World, store: MilvusStor
 
 async def test_min_score_and_limits(filled: World, store: MilvusStore) -> None:
     scope, question = store.scope(filled.tenants[0]), vectors(1, seed=77)[0]
-    everything = await scope.search(vector=question, limit=300)
+    everything = await scope.search(vector=question, limit=300, read_your_writes=True)
     assert len(everything) == 300
     middle = everything.hits[9].score
-    assert len(await scope.search(vector=question, limit=300, min_score=middle)) == 10
-    assert len(await scope.nearest(question, limit=300, min_score=middle)) == 10
+    assert len(await ids(scope, vector=question, limit=300, min_score=middle)) == 10
+    assert len(await scope.nearest(question, limit=300, min_score=middle, strong=True)) == 10
     with pytest.raises(VectorError, match="has 3 dimensions, the collection has 16"):
         await scope.search(vector=[1, 2, 3])
 
