@@ -62,7 +62,7 @@ async def locked_to_write(connection: asyncpg.Connection) -> AsyncIterator[None]
         try:
             await connection.execute("SELECT pg_advisory_lock($1, $2)", LOCK_CLASS, WRITING)
         except asyncpg.LockNotAvailableError:
-            continue
+            continue  # lock_timeout of the session, which is for shards: this lock is never held for long
         break
     try:
         yield
