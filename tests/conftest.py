@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CreateDatabase = Callable[[int | None], URL]
 
 # What these are about is done in Python: the command line, Alembic's files and environment, a host's revisions, runners
-# that are killed. One server is enough, the newest of `--majors`; those marked soak run on all.
+# that are killed. One server is enough, the newest of `--majors`; those marked soak run on all, but those of Milvus.
 _HERE = Path(__file__).parent
 ON_ONE_MAJOR = tuple(
     _HERE / name
@@ -66,7 +66,8 @@ def _is_on(item: pytest.Item, engine: str | None) -> bool:
 
 def _is_wanted(item: pytest.Item, majors: set[int]) -> bool:
     major = item.callspec.params.get("server") if hasattr(item, "callspec") else None
-    is_one_enough = item.get_closest_marker("soak") is None and any(map(item.path.is_relative_to, ON_ONE_MAJOR))
+    is_long = item.get_closest_marker("soak") is not None and not item.path.is_relative_to(_HERE / "milvus")
+    is_one_enough = not is_long and any(map(item.path.is_relative_to, ON_ONE_MAJOR))
     return major is None or major in ({max(majors)} if is_one_enough else majors)
 
 

@@ -206,7 +206,9 @@ def explain(error: Exception, settings: MilvusSettings) -> MemstoreError:
     if "connect" in what.lower() and ("fail" in what.lower() or "timeout" in what.lower()):
         return _no_connection(error, settings)
     number = code if isinstance(code, int) else name
-    return MilvusRefusedError(f"Milvus at {settings.uri} refused it: {what[:600]}", milvus_code=number)
+    # Where Milvus Lite is a server, its folder is not ours to clear: see `clear_remains`.
+    advice = ". A Milvus Lite that was killed left it: remove that folder" if "File exists" in what else ""
+    return MilvusRefusedError(f"Milvus at {settings.uri} refused it: {what[:600]}{advice}", milvus_code=number)
 
 
 def _no_connection(error: Exception, settings: MilvusSettings) -> MilvusUnreachableError:

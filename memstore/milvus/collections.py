@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import MilvusStateError, MilvusUnreachableError
 from .engine import Engine
 from .fields import CollectionSpec, Kind
+from .lite_folder import clear_remains
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,7 @@ async def create(milvus: Milvus, name: str, spec: CollectionSpec, properties: Ma
     """Make a collection with its properties, in one step, and without indexes."""
 
     def make(client: MilvusClient) -> None:
+        clear_remains(milvus.settings, name)
         client.create_collection(
             name, schema=_schema(spec), num_shards=spec.shards, properties=dict(properties), timeout=milvus.timeout
         )

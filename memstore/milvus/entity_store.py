@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from .expressions import NOTHING, ids_filter
@@ -10,6 +10,8 @@ from .scanning import STRONG, scan_ranges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Sequence
+
+    from pymilvus import MilvusClient
 
     from .client import Milvus
     from .entities import Entity
@@ -30,6 +32,21 @@ async def upsert(milvus: Milvus, name: str, entities: Sequence[Entity]) -> None:
     for start in range(0, len(last), BATCH):
         rows = last[start : start + BATCH]
         await milvus.write(lambda c, rows=rows: c.upsert(name, rows, timeout=milvus.timeout))  # type: ignore[misc]
+
+
+async def forget_fields(milvus: Milvus, name: str) -> None:
+    """Let pymilvus ask for the fields of a collection anew: it keeps them for as long as the process lives.
+
+    A server before 2.6 refuses what was packed by the fields of another collection, whose name this one has now. There
+    is no call for it; pymilvus does it when it is given an entity that lacks fields, before it sends anything.
+    """
+    from pymilvus.exceptions import DataNotMatchException
+
+    def ask(client: MilvusClient) -> None:
+        with suppress(DataNotMatchException):
+            client.upsert(name, [{"id": ""}], timeout=milvus.timeout)
+
+    await milvus.write(ask)
 
 
 async def delete(milvus: Milvus, name: str, ids: Collection[str]) -> None:

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..errors import MilvusRefusedError, MilvusUnreachableError, MirrorError
-from . import collections, outbox
+from . import collections, entity_store, outbox
 from .copying import Target, copy
 from .ledger import read_ledger
 from .naming import ALIAS
@@ -163,6 +163,8 @@ class _Relay:
         for target in targets:
             if target.name not in self._loaded:
                 await collections.load(self._milvus, target.name)  # Milvus Lite forgets that it was
+                if self._failed:  # it may be another one of that name by now
+                    await entity_store.forget_fields(self._milvus, target.name)
                 self._loaded.add(target.name)
         return targets
 

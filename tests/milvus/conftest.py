@@ -17,7 +17,8 @@ from tests.milvus.servers import Milvus, MilvusServer
 from tests.milvus.wheel import real_milvus_missing
 from tests.milvus.worlds import DIM, World
 
-# A call at Strong consistency takes a server 200 ms, a collection some seconds: on a server these are long trials.
+# A call at Strong consistency takes a server 200 ms, a collection some seconds: on a server these are long trials,
+# whole files of them and single ones.
 LONG_ON_A_SERVER = {
     "test_backup",
     "test_damaged_backups",
@@ -26,6 +27,8 @@ LONG_ON_A_SERVER = {
     "test_readers_through_a_switch",
     "test_restore",
     "test_unfinished_backups",
+    "test_ids_that_are_close_together_are_read_too",
+    "test_what_a_server_refuses_by_itself_is_set_aside",
 }
 
 
@@ -33,7 +36,8 @@ LONG_ON_A_SERVER = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         param = item.callspec.params.get("milvus") if hasattr(item, "callspec") else None
-        if item.path.parent == Path(__file__).parent and item.path.stem in LONG_ON_A_SERVER and param == "real":
+        is_long = LONG_ON_A_SERVER & {item.path.stem, getattr(item, "originalname", "")}
+        if item.path.parent == Path(__file__).parent and is_long and param == "real":
             item.add_marker(pytest.mark.soak)
 
 
