@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from memstore.milvus import (
 from memstore.milvus import collections as ours
 from memstore.milvus.ledger import record
 from memstore.milvus.naming import ALIAS
+from memstore.milvus.reader import KNOWN_FOR_S
 from memstore.milvus.revisions import VERSIONS, load_chain
 from memstore.milvus.source import open_source
 from memstore.milvus.state import STATE
@@ -85,6 +87,17 @@ async def test_up_and_down_through_a_second_version(world: World, tmp_path: Path
     assert (done.dropped, await ours.names(world.milvus)) == ((SECOND,), [FIRST])
     assert (await move(world.engine, world.milvus, chain=world.chain)).after == "0002_agent"  # built anew
     assert (await world.status()).is_whole
+
+
+async def test_what_readers_may_still_search_in_is_not_dropped(world: World, tmp_path: Path) -> None:
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+    await move(world.engine, world.milvus, chain=world.chain)
+    pruning = asyncio.create_task(prune(world.engine, world.milvus))
+    await asyncio.sleep(KNOWN_FOR_S)
+    assert FIRST in await ours.names(world.milvus)
+    assert (await pruning).dropped == (FIRST,)
+    assert (await prune(world.engine, world.milvus)).dropped == ()
 
 
 async def test_down_to_base_leads_readers_nowhere_and_drops_nothing(world: World) -> None:

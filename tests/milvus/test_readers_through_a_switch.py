@@ -85,7 +85,7 @@ async def test_searches_find_the_nearest_all_through_a_switch(world: World, tmp_
         assert (await prune(world.engine, world.milvus)).dropped == (SECOND,)
         await readers.see()
         await move(world.engine, world.milvus, chain=chain)
-        assert (await prune(world.engine, world.milvus)).dropped == (FIRST,)  # what some were led to an instant ago
+        assert (await prune(world.engine, world.milvus)).dropped == (FIRST,)
         await readers.see()
         await move(world.engine, world.milvus, "-1", chain=chain)
         assert (await prune(world.engine, world.milvus)).dropped == (SECOND,)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from memstore.milvus import collections as ours
 from memstore.milvus.naming import ALIAS
 from memstore.models import DecayTier, MemoryType
 from memstore.store import Filters, MemoryChange, NewUser, SearchPlan, create_user
+from tests.milvus.versions import ADDS_AGENT, write_versions
 from tests.milvus.worlds import DIM, World, memory, vectors
 from tests.support import Server
 
@@ -193,6 +195,22 @@ async def test_a_collection_that_was_made_anew_under_its_name_is_searched_as_it_
     assert after.explanation is not None
     assert after.explanation.index == "IVF_FLAT" != before.explanation.index
     assert [hit.memory.id for hit in after] == [hit.memory.id for hit in before]
+
+
+async def test_what_was_dropped_behind_a_reader_is_searched_for_in_what_came_after(
+    world: World, tmp_path: Path
+) -> None:
+    await world.add(vectors(20))
+    await world.follow()
+    chain = write_versions(tmp_path, ADDS_AGENT)
+    async with MilvusStore(world.url, world.settings, chain=chain) as store:
+        scope, question = store.scope(world.tenants[0]), vectors(1, seed=3)[0]
+        before = await ids(scope, vector=question)
+        await move(world.engine, world.milvus, chain=chain)
+        await scope.search(vector=question)
+        await move(world.engine, world.milvus, "-1", chain=chain)
+        await ours.drop(world.milvus, "memories_unified__0002")  # not as prune does, which waits
+        assert await ids(scope, vector=question) == before
 
 
 async def test_an_applications_role_reads_its_own_writes(server: Server, filled: World) -> None:

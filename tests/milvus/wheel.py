@@ -22,6 +22,10 @@ SETTINGS = {
     "common.session.ttl": 10,
     # Asked to end, it waits for queries that nobody sends until this is over: half an hour by default.
     "common.gracefulStopTimeout": 3,
+    # A read at Strong consistency waits for the next tick.
+    "proxy.timeTickInterval": 20,
+    "queryCoord.checkInterval": 100,
+    "queryCoord.distPullInterval": 50,
 }
 
 
