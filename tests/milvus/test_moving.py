@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
+from pymilvus import MilvusClient
 
 from memstore.errors import MilvusStateError
 from memstore.milvus import (
@@ -20,6 +22,7 @@ from memstore.milvus import (
     verify,
 )
 from memstore.milvus import collections as ours
+from memstore.milvus.comparing import SAMPLE
 from memstore.milvus.ledger import record
 from memstore.milvus.naming import ALIAS
 from memstore.milvus.reader import KNOWN_FOR_S
@@ -27,7 +30,7 @@ from memstore.milvus.revisions import VERSIONS, load_chain
 from memstore.milvus.source import open_source
 from memstore.milvus.state import STATE
 from memstore.models import MirrorEvent
-from tests.milvus.rows import spec
+from tests.milvus.rows import entities, spec
 from tests.milvus.versions import ADDS_AGENT, write_versions
 from tests.milvus.worlds import DIM, World, memory, vectors
 
@@ -141,10 +144,54 @@ async def test_a_half_built_collection_of_other_fields_is_made_anew(world: World
     begun = spec(DIM).without("version")
     properties = {"memstore.revision": chain.head, "memstore.checksum": begun.checksum(), STATE: "building"}
     await ours.create(world.milvus, FIRST, begun, properties)
+    async with open_source(world.engine) as source:
+        await record(source.connection, MirrorEvent.BUILDING, FIRST, chain.head, begun.checksum())
     assert not (await world.status()).is_whole
     moved = await move(world.engine, world.milvus)
     assert actions(moved.steps) == [Action.DISCARD, *BUILDING]
+    assert [each for each, _ in await events(world)][:3] == ["building", "dropped", "building"]
     assert (await world.status()).is_whole
+
+
+async def test_what_changed_in_one_memory_may_have_changed_in_all(world: World, tmp_path: Path) -> None:
+    """Fields are compared in a sample: where one of them differs, everything is filled again."""
+    await world.add(vectors(3 * SAMPLE))
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+    await move(world.engine, world.milvus, chain=world.chain)
+    await world.sync()
+    async for page in entity_store.scan(world.milvus, FIRST, ["*"]):
+        await entity_store.upsert(world.milvus, FIRST, [{**each, "ui_source": "somebody"} for each in page])
+    moved = await move(world.engine, world.milvus, "-1", chain=world.chain)
+    assert moved.verification is not None
+    assert moved.verification.repaired == SAMPLE
+    names = [each["ui_source"] async for page in entity_store.scan(world.milvus, FIRST, ["ui_source"]) for each in page]
+    assert names == ["api"] * (3 * SAMPLE)
+
+
+async def test_readers_stay_where_they_are_when_the_new_collection_does_not_become_equal(
+    world: World, tmp_path: Path
+) -> None:
+    """Somebody else writes to it all the while."""
+    await world.add(vectors(5))
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+    client, numbers = MilvusClient(world.settings.uri, timeout=30), count()
+
+    def disturb(progress: MoveProgress) -> None:
+        if progress.step.action is Action.VERIFY:
+            stray = entities(vectors(1), first=next(numbers))[0]
+            client.upsert(SECOND, [{**stray, "agent_id": ""}], timeout=30)
+
+    with pytest.raises(
+        MilvusStateError, match=rf"{SECOND} is not equal.* differences, the first: stray mem_.* stay where"
+    ):
+        await move(world.engine, world.milvus, chain=world.chain, on_progress=disturb)
+    client.close()
+    assert await world.live() == FIRST
+    moved = await move(world.engine, world.milvus, chain=world.chain)
+    assert moved.after == "0002_agent"
+    assert (await world.compare("0002_agent")).found == 0
 
 
 async def test_a_lost_collection_is_said_to_be_lost_and_built_anew_when_asked(world: World) -> None:
