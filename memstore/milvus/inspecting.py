@@ -87,7 +87,7 @@ async def status(engine: AsyncEngine, milvus: Milvus, *, chain: Chain | None = N
         for physical in state.physicals.values():
             problems: list[str] = []
             if physical.state is not BuildState.FOREIGN and physical.revision is not None:
-                problems = await _problems(milvus, chain, physical.name, physical.revision, source.dimensions)
+                problems = await problems_of(milvus, chain, physical.name, physical.revision, source.dimensions)
             found.append(
                 CollectionStatus(
                     name=physical.name,
@@ -137,7 +137,7 @@ async def verify(
         live = state.active
         if live is None or live.revision is None:
             raise MilvusStateError(f"{state.alias} leads to no collection of memstore's. Run: memstore milvus up")
-        problems = await _problems(milvus, chain, live.name, live.revision, source.dimensions)
+        problems = await problems_of(milvus, chain, live.name, live.revision, source.dimensions)
         if problems:
             raise MilvusStateError(f"{live.name} is not what {live.revision} makes: {'; '.join(problems)}")
         await collections.load(milvus, live.name)
@@ -148,7 +148,8 @@ async def verify(
         )
 
 
-async def _problems(milvus: Milvus, chain: Chain, name: str, revision: str, dimensions: int) -> list[str]:
+async def problems_of(milvus: Milvus, chain: Chain, name: str, revision: str, dimensions: int) -> list[str]:
+    """Say in what the fields and indexes of a collection are not what its version makes, one line each."""
     try:
         spec = chain.spec(revision, dimensions)
     except MilvusStateError as error:

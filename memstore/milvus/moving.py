@@ -14,6 +14,7 @@ from .copying import Target
 from .differences import Problem
 from .engine import Engine, index_of
 from .fill import fill
+from .inspecting import problems_of
 from .ledger import record
 from .naming import ALIAS, adopted_name
 from .revisions import load_chain
@@ -222,7 +223,11 @@ class _Run:
                     f"{step.physical} is not equal to PostgreSQL: {again.found:,} differences, the first: "
                     f"{first.problem} {first.node_id}: {first.detail}. Readers stay where they are"
                 )
-        await collections.check_indexes(self._milvus, step.physical, self._spec(step), await self._index_of(step))
+        problems = await problems_of(
+            self._milvus, self._chain, step.physical, step.revision or "", self._source.dimensions
+        )
+        if problems:
+            raise MilvusStateError(f"{step.physical} is not what {step.revision} makes: {'; '.join(problems)}")
         await collections.set_properties(self._milvus, step.physical, {STATE: BuildState.COMPLETE.value})
         await self._record_step(MirrorEvent.VERIFIED, step)
 

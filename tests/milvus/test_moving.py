@@ -75,6 +75,7 @@ async def test_up_and_down_through_a_second_version(world: World, tmp_path: Path
     up = await move(world.engine, world.milvus, chain=world.chain, upwards=True)
     assert (up.before, up.after, actions(up.steps)) == ("0001_unified_memory", "0002_agent", BUILDING)
     assert await world.live() == SECOND
+    assert (await events(world))[-3:] == [("activating", SECOND), ("active", SECOND), ("retired", FIRST)]
     await world.add(vectors(10, seed=2), first=20)
     await world.sync()
     for revision in ("0001_unified_memory", "0002_agent"):  # both are kept up to date
@@ -123,6 +124,7 @@ async def test_a_collection_under_the_name_of_the_alias_is_renamed_and_kept(worl
     moved = await move(world.engine, world.milvus)
     assert actions(moved.steps) == [*BUILDING[:-1], Action.RENAME, Action.SWITCH]
     assert await ours.names(world.milvus) == [f"{ALIAS}__0001", f"{ALIAS}_before_memstore_1"]
+    assert ("adopted", f"{ALIAS}_before_memstore_1") in await events(world)
     assert await world.live() == FIRST
     assert (await world.status()).is_whole
     assert (await prune(world.engine, world.milvus)).dropped == ()
@@ -192,6 +194,27 @@ async def test_readers_stay_where_they_are_when_the_new_collection_does_not_beco
     moved = await move(world.engine, world.milvus, chain=world.chain)
     assert moved.after == "0002_agent"
     assert (await world.compare("0002_agent")).found == 0
+
+
+async def test_an_index_that_somebody_changed_meanwhile_stops_it(world: World) -> None:
+    await world.add(vectors(5))
+    client = MilvusClient(world.settings.uri, timeout=30)
+
+    def disturb(progress: MoveProgress) -> None:
+        if progress.step.action is Action.VERIFY and progress.total is None:
+            client.release_collection(FIRST, timeout=30)
+            client.drop_index(FIRST, "embedding", timeout=30)
+            params = client.prepare_index_params()
+            params.add_index("embedding", index_type="IVF_FLAT", metric_type="COSINE", params={"nlist": 7})
+            client.create_index(FIRST, params, timeout=30)
+            client.load_collection(FIRST, timeout=30)
+
+    with pytest.raises(
+        MilvusStateError, match=f"{FIRST} is not what 0001_.* makes: the index on embedding is IVF_FLAT"
+    ):
+        await move(world.engine, world.milvus, on_progress=disturb)
+    client.close()
+    assert await world.live() is None
 
 
 async def test_a_lost_collection_is_said_to_be_lost_and_built_anew_when_asked(world: World) -> None:
