@@ -12,8 +12,10 @@ from memstore.errors import MilvusStateError
 from memstore.milvus import (
     Action,
     BuildState,
+    MilvusSettings,
     MoveProgress,
     Problem,
+    VectorIndexChoice,
     disable_mirror,
     entity_store,
     move,
@@ -102,6 +104,25 @@ async def test_what_readers_may_still_search_in_is_not_dropped(world: World, tmp
     assert FIRST in await ours.names(world.milvus)
     assert (await pruning).dropped == (FIRST,)
     assert (await prune(world.engine, world.milvus)).dropped == ()
+
+
+async def test_of_two_runs_at_once_the_second_waits_and_has_nothing_to_do(world: World) -> None:
+    await world.add(vectors(5))
+    one, other = await asyncio.gather(move(world.engine, world.milvus), move(world.engine, world.milvus))
+    assert sorted([actions(one.steps), actions(other.steps)]) == [[], BUILDING]
+    assert (await world.status()).is_whole
+
+
+async def test_a_collection_keeps_its_index_whatever_is_wanted_by_now(world: World, tmp_path: Path) -> None:
+    await world.add(vectors(5))
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+    world.milvus.settings = MilvusSettings(uri=world.settings.uri, vector_index=VectorIndexChoice.IVF_FLAT)
+    await move(world.engine, world.milvus, chain=world.chain)
+    await move(world.engine, world.milvus, "-1", chain=world.chain)
+    first, second = (await world.status()).collections
+    assert first.vector_index == world.milvus.capabilities.default_index.type
+    assert second.vector_index == "IVF_FLAT"
 
 
 async def test_down_to_base_leads_readers_nowhere_and_drops_nothing(world: World) -> None:
