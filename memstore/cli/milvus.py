@@ -142,6 +142,8 @@ def verify(
         )
         for each in found.differences:
             out.print(escape(f"  {each.problem}: {each.node_id} of {each.tenant_id}: {each.detail}"))
+        if found.filled:
+            out.print(f"a field of {found.changed:,} memories differed: all {found.filled:,} were written anew")
     if not found.is_equal:
         raise typer.Exit(1)
 
@@ -219,13 +221,14 @@ def sync(
 @app.command()
 def prune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be dropped, and drop nothing.")] = False,
+    rebuild: RebuildOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Drop the collections that readers are not led to. After this there is no quick way back to them."""
 
     async def run() -> mirror.Pruned:
         async with both() as (engine, milvus):
-            return await mirror.prune(engine, milvus, dry_run=dry_run)
+            return await mirror.prune(engine, milvus, dry_run=dry_run, rebuild=rebuild)
 
     done = asyncio.run(run())
     if as_json:

@@ -69,3 +69,5 @@ def restore(
     out.print(escape(f"{done.name}: {done.rows:,} rows{aliases}, {done.seconds:.1f} s"))
     for change in done.adapted:
         out.print(escape(f"  {change}"))
+    if ALIAS in done.aliases:
+        out.print("What has changed since the backup is not in it. Type: memstore milvus verify --repair")

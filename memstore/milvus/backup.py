@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from ..errors import BackupError, SettingsError
 from ..version import __version__
 from . import collections, entity_store
-from .manifest import BackupProgress, Manifest, write_manifest
+from .manifest import BackupProgress, Manifest, begin_manifest, write_manifest
 from .parquet_files import RowsWriter, batch_size, require_pyarrow
-from .saved_collection import RESTORING, find_collection
-from .state import STATE
+from .saved_collection import find_collection
+from .state import RESTORING, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +147,9 @@ def _prepare(folder: Path) -> bool:
         if any(folder.iterdir()):
             raise BackupError(f"{folder} is not empty. Name a new folder: memstore milvus backup DIR")
         folder.chmod(0o700)
+        begin_manifest(folder)
+    except FileExistsError as error:
+        raise BackupError(f"{folder} is not empty. Name a new folder: memstore milvus backup DIR") from error
     except OSError as error:
         raise BackupError(f"{folder} cannot be used: {error.strerror}. Name a new folder") from error
     return is_new

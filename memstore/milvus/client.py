@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import MemstoreError, MilvusRefusedError, MilvusUnreachableError, MissingPackageError
@@ -113,12 +114,13 @@ def _open(settings: MilvusSettings) -> Milvus:
     from pymilvus import MilvusClient, MilvusException
 
     where = str(settings.folder) if settings.is_lite else settings.uri
-    try:
-        client = MilvusClient(uri=where, token=settings.token, timeout=settings.timeout_s)
-    except MilvusException as error:
-        raise _no_connection(error, settings) from error
-    if settings.is_lite:
-        with _folders_lock:
+    # Of several that open or close the same folder at once each would find it used by another.
+    with _folders_lock if settings.is_lite else nullcontext():
+        try:
+            client = MilvusClient(uri=where, token=settings.token, timeout=settings.timeout_s)
+        except MilvusException as error:
+            raise _no_connection(error, settings) from error
+        if settings.is_lite:
             _open_folders[settings.folder] = _open_folders.get(settings.folder, 0) + 1
     try:
         said = _explained(lambda c: c.get_server_version(timeout=settings.timeout_s), client, settings)
@@ -149,18 +151,20 @@ def _import_pymilvus() -> None:
 
 
 def _close(client: MilvusClient, settings: MilvusSettings) -> None:
-    client.close()
     if not settings.is_lite:
+        client.close()
         return
+    from milvus_lite.server_manager import server_manager_instance
+
     with _folders_lock:
         left = _open_folders[settings.folder] - 1
         _open_folders[settings.folder] = left
-        if left:
-            return
-        from milvus_lite.server_manager import server_manager_instance
-
-        # close() keeps the lock of the folder until the process ends.
-        server_manager_instance.release_server(str(settings.folder))
+        try:
+            client.close()
+        finally:
+            if not left:
+                # close() keeps the lock of the folder until the process ends.
+                server_manager_instance.release_server(str(settings.folder))
 
 
 def _prepare_folder(settings: MilvusSettings) -> None:

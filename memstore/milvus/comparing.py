@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from . import entity_store, outbox
-from .copying import copy, writing
+from .copying import copy_or_set_aside, writing
 from .differences import COMPARED, Difference, Problem, Sample, by_shard, changed_fields, difference, key_of
 from .entities import Entity, UnfitEntityError, entity_id, entity_of
 from .fields import columns_of
@@ -52,6 +52,8 @@ class Verification:
     entities: entities in Milvus.
     sampled: entities of which each field was compared, the vector to the bit.
     pending: memories that differed, and are waiting in the outbox.
+    changed: of the sampled, those of which a field differed; where there is one, others may differ too.
+    filled: memories that were written anew for that reason, all of them.
     found: how many differences there were; `differences` are the first of them.
     repaired: how many of them were mended.
     """
@@ -61,6 +63,8 @@ class Verification:
     entities: int = 0
     sampled: int = 0
     pending: int = 0
+    changed: int = 0
+    filled: int = 0
     found: int = 0
     repaired: int = 0
     differences: list[Difference] = field(default_factory=list)
@@ -166,6 +170,7 @@ class _Comparison:
             return  # set aside meanwhile
         changed = changed_fields(self._target.spec, wanted, entity)
         if changed:
+            self.result.changed += 1
             await self._note([Difference(Problem.CHANGED, *key, ", ".join(changed))], [key])
 
     async def _look_again(self, keys: list[Key]) -> None:
@@ -198,7 +203,7 @@ class _Comparison:
         self.result.differences += differences[: SHOWN - len(self.result.differences)]
         self._settled.update(keys)
         if self._repair:
-            copied = await copy(self._source, self._milvus, self._target, keys)
+            copied = await copy_or_set_aside(self._source, self._milvus, self._target, keys)
             await outbox.settle_rejections(self._source, keys, copied.rejections)
             self.result.repaired += len(differences)
 

@@ -29,6 +29,10 @@ _ABOUT_DATA = range(1_100, 1_200)
 _ABOUT_FIELDS = range(1_700, 1_900)
 
 
+SET_ASIDE_AFTER = 3
+"""How often a memory is refused before it is set aside, and more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A collection that is written to, by its physical name, and what it is made of."""
@@ -46,9 +50,7 @@ class Copied:
     rejections: list[Rejection] = field(default_factory=list)
 
 
-async def copy(
-    source: Source, milvus: Milvus, target: Target, keys: Sequence[Key], *, set_aside: bool = True
-) -> Copied:
+async def copy(source: Source, milvus: Milvus, target: Target, keys: Sequence[Key], *, set_aside: bool) -> Copied:
     """Make a collection hold these memories as PostgreSQL has them now; what it has not, or cannot be held, goes.
 
     With `set_aside` a memory that Milvus itself refuses is one that cannot be held; else that is an error.
@@ -80,6 +82,16 @@ async def copy(
         copied.rejections.append(Rejection(*key, versions[key], f"{target.name}: {refusal}"))
     copied.upserted, copied.deleted = len(held), len(gone)
     return copied
+
+
+async def copy_or_set_aside(source: Source, milvus: Milvus, target: Target, keys: Sequence[Key]) -> Copied:
+    """Copy memories, and set aside those that Milvus refuses each time that it is asked. Raises as `copy`."""
+    for _ in range(SET_ASIDE_AFTER):
+        try:
+            return await copy(source, milvus, target, keys, set_aside=False)
+        except MilvusRefusedError:
+            await entity_store.forget_fields(milvus, target.name)
+    return await copy(source, milvus, target, keys, set_aside=True)
 
 
 def writing(source: Source, milvus: Milvus) -> AbstractAsyncContextManager[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import outbox
-from .copying import copy
+from .copying import copy_or_set_aside
 from .entity_store import BATCH
 from .shards import locked
 from .source import SHARDS
@@ -56,7 +56,7 @@ async def _pages(source: Source, tenant_id: UUID) -> AsyncIterator[list[str]]:
 async def _copy(source: Source, milvus: Milvus, target: Target, shard: int, keys: Sequence[Key]) -> int:
     # For a page only: the relay goes on in between.
     async with locked(source.connection, shard):
-        copied = await copy(source, milvus, target, keys)
+        copied = await copy_or_set_aside(source, milvus, target, keys)
         if copied.rejections:
             await outbox.settle_rejections(source, [], copied.rejections)
     return copied.upserted

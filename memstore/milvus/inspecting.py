@@ -10,6 +10,7 @@ from . import collections, entity_store, outbox
 from .comparing import Verification, verify_content
 from .copying import Target
 from .engine import Engine, index_of
+from .fill import fill
 from .revisions import load_chain
 from .source import open_source
 from .state import INDEX, BuildState, check_agreement, disagreements, read_state, schema_differences
@@ -124,7 +125,8 @@ async def verify(
 ) -> Verification:
     """Compare the collection that readers are led to with PostgreSQL: its fields, its indexes, and every memory.
 
-    With `repair` what differs is written, or deleted. `on_progress` is called with how much was compared, and of what.
+    With `repair` what differs is written, or deleted; where a field of one memory differs, all are written anew.
+    `on_progress` is called with how much was compared, and of what.
 
     Raises:
         MilvusStateError: there is none, its fields or indexes are others, or Milvus and the ledger do not agree.
@@ -143,9 +145,12 @@ async def verify(
         await collections.load(milvus, live.name)
         total = 2 * await source.count()
         target = Target(live.name, chain.spec(live.revision, source.dimensions))
-        return await verify_content(
+        result = await verify_content(
             source, milvus, target, repair=repair, on_progress=lambda done: on_progress(done, total)
         )
+        if repair and result.changed:  # seen in a sample: what else has changed nobody knows
+            result.filled = await fill(source, milvus, target)
+        return result
 
 
 async def problems_of(milvus: Milvus, chain: Chain, name: str, revision: str, dimensions: int) -> list[str]:

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
 _READ = """
     SELECT physical, revision, checksum, event FROM memstore.mirror_ledger WHERE collection = $1 ORDER BY id
 """
-_SINCE_SWITCH = """
-    SELECT extract(epoch FROM clock_timestamp() - max(recorded_at))::float8 FROM memstore.mirror_ledger
-    WHERE collection = $1 AND event IN ('activating', 'active', 'retired')
-"""
 _WRITE = """
     INSERT INTO memstore.mirror_ledger (collection, physical, revision, checksum, event, package_version)
     VALUES ($1, $2, $3, $4, $5, $6)
@@ -74,12 +70,6 @@ async def read_ledger(connection: asyncpg.Connection, alias: str = ALIAS) -> Led
                 None if each == physical else each for each in (active, activating, retiring)
             )
     return Ledger(kept, active, activating, retiring)
-
-
-async def seconds_since_switch(connection: asyncpg.Connection, alias: str = ALIAS) -> float | None:
-    """Return how long ago readers were led elsewhere; None: never."""
-    found: float | None = await connection.fetchval(_SINCE_SWITCH, alias)
-    return found
 
 
 async def record(

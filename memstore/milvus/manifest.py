@@ -65,16 +65,29 @@ class Manifest:
     files: tuple[SavedFile, ...]
 
 
+def begin_manifest(folder: Path) -> None:
+    """Make the file that becomes the manifest: who has made it has the folder to itself.
+
+    Raises:
+        FileExistsError: somebody else has begun a backup there.
+    """
+    os.close(os.open(_unfinished(folder), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write the manifest so that it is there whole or not at all, after everything else has reached the disk."""
-    unfinished = folder / f"{MANIFEST}.unfinished"
-    with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+    unfinished = _unfinished(folder)
+    with unfinished.open("wb") as file:
         file.write(_as_text({"format": FORMAT, **asdict(manifest)}))
         file.flush()
         os.fsync(file.fileno())
     sync_folder(folder)
     unfinished.rename(folder / MANIFEST)
     sync_folder(folder)
+
+
+def _unfinished(folder: Path) -> Path:
+    return folder / f"{MANIFEST}.unfinished"
 
 
 def read_manifest(folder: Path) -> Manifest:

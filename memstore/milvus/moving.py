@@ -11,7 +11,6 @@ from ..models import MirrorEvent
 from . import collections, outbox
 from .comparing import verify_content
 from .copying import Target
-from .differences import Problem
 from .engine import Engine, index_of
 from .fill import fill
 from .inspecting import problems_of
@@ -213,7 +212,7 @@ class _Run:
 
     async def _verify(self, step: MoveStep) -> None:
         self.verification = await self._compared(step, repair=True)
-        if any(each.problem is Problem.CHANGED for each in self.verification.differences):
+        if self.verification.changed:
             await self._fill(step)  # seen in a sample: what else has changed nobody knows
         if self.verification.found:
             again = await self._compared(step, repair=False)
@@ -221,7 +220,8 @@ class _Run:
                 first = again.differences[0]
                 raise MilvusStateError(
                     f"{step.physical} is not equal to PostgreSQL: {again.found:,} differences, the first: "
-                    f"{first.problem} {first.node_id}: {first.detail}. Readers stay where they are"
+                    f"{first.problem} {first.node_id}: {first.detail}. Readers stay where they are. Run this again; "
+                    "where changes to memories are not followed, type before that: memstore milvus enable"
                 )
         problems = await problems_of(
             self._milvus, self._chain, step.physical, step.revision or "", self._source.dimensions
@@ -255,10 +255,11 @@ class _Run:
             old = before.kept[before.active]
             await self._record(MirrorEvent.RETIRED, old.physical, old.revision, old.checksum)
 
-    async def _remove_alias(self, step: MoveStep) -> None:
+    async def _remove_alias(self, _: MoveStep) -> None:
+        # Not what the step is about: the alias may lead elsewhere, after a run that was killed or by somebody's hand.
         ledger = (await read_state(self._source, self._milvus)).ledger
-        if step.physical in ledger.kept and ledger.active == step.physical:
-            old = ledger.kept[step.physical]
+        if ledger.active is not None and ledger.active in ledger.kept:
+            old = ledger.kept[ledger.active]
             await self._record(MirrorEvent.RETIRED, old.physical, old.revision, old.checksum)
         await collections.remove_alias(self._milvus, ALIAS)
 

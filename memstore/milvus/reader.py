@@ -127,18 +127,24 @@ class Reader:
 
     async def _resolved(self, milvus: Milvus) -> Live:
         if self._live is None or monotonic() >= self._known_until:
+            asked_at = monotonic()
             name = await collections.target_of(milvus, self._alias)
             if name is None:
                 raise MilvusStateError(f"there is no {self._alias} in {self._settings.uri}. Run: memstore milvus up")
             identity = await collections.identity(milvus, name)
             if self._live is None or self._live.identity != identity or identity not in self._loaded:
                 self._live = await self._described(milvus, name, identity)
-            self._known_until = monotonic() + KNOWN_FOR_S
+            self._known_until = asked_at + KNOWN_FOR_S
         return self._live
 
     async def _described(self, milvus: Milvus, name: str, identity: str) -> Live:
         found = await collections.describe(milvus, name)
         physical = Physical(found)
+        if physical.state is BuildState.RESTORING:
+            raise MilvusStateError(
+                f"{self._alias} leads to {name}, which a restore has not finished. Run it again: memstore milvus "
+                "restore DIR"
+            )
         if physical.state is BuildState.FOREIGN or physical.revision is None:
             raise MilvusStateError(
                 f"{self._alias} leads to {name}, which memstore did not make. Run: memstore milvus status"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MilvusRefusedError, MilvusUnreachableError, MirrorError
 from . import collections, entity_store, outbox
-from .copying import Target, copy
+from .copying import SET_ASIDE_AFTER, Target, copy
 from .ledger import read_ledger
 from .naming import ALIAS
 from .revisions import load_chain
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 DEFAULT_BATCH_SIZE = 500
 MAX_BATCH_SIZE = 5_000
 ATTEMPTS = 8
-SET_ASIDE_AFTER = 3
 LONGEST_PAUSE_S = 10.0
 IDLE_S = 0.5
+_SHORTEST_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,9 @@ class _Relay:
                 continue
             if not self._failed and not self._options.follow:
                 break
-            await self._pause(min([each.again_at - monotonic() for each in self._failed.values()], default=IDLE_S))
+            # Not until the shards that failed are tried again: others go on.
+            due = [each.again_at - monotonic() for each in self._failed.values()]
+            await self._pause(min([IDLE_S, *(max(_SHORTEST_PAUSE_S, each) for each in due)]))
         left = (await outbox.lag(source)).entries
         self._done = replace(self._done, left=left, seconds=monotonic() - self._began)
         return self._done
@@ -223,7 +225,7 @@ class _Relay:
 
     async def _pause(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(max(0.01, seconds)):
+            async with asyncio.timeout(seconds):
                 await self._stop.wait()
         except TimeoutError:
             return

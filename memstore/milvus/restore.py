@@ -15,9 +15,9 @@ from .manifest import BackupProgress, Manifest
 from .naming import checked_name
 from .parquet_files import read_ids, read_rows, require_pyarrow
 from .restored_indexes import indexes_here
-from .saved_collection import PRIMARY, RESTORING, check_creatable, create, set_state
+from .saved_collection import PRIMARY, check_creatable, create, set_state
 from .saved_indexes import SavedIndex, await_indexes, make_indexes
-from .state import INDEX, STATE
+from .state import INDEX, RESTORING, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

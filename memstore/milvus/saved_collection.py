@@ -9,6 +9,7 @@ from ..errors import BackupError, MilvusStateError
 from . import collections
 from .engine import Engine
 from .fields import Kind
+from .lite_folder import clear_remains
 from .saved_indexes import SavedIndex, find_indexes
 from .state import STATE
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from .client import Milvus
 
 PRIMARY = "id"
-RESTORING = "restoring"
-"""The state of a collection that a restore has not finished: the next one replaces it."""
 
 _DEFAULT_PARTITION = "_default"
 _NULLS_SINCE = (2, 5)
@@ -124,6 +123,7 @@ async def create(milvus: Milvus, name: str, saved: SavedCollection, properties: 
     """
 
     def make(client: MilvusClient) -> None:
+        clear_remains(milvus.settings, name)
         partitions = {"num_partitions": saved.partitions} if saved.partitions else {}
         client.create_collection(
             name,

@@ -29,8 +29,13 @@ class BuildState(StrEnum):
 
     BUILDING = "building"
     COMPLETE = "complete"
+    RESTORING = "restoring"
+    """A restore has not finished it: the next one replaces it."""
     FOREIGN = "foreign"
     """Not made by memstore."""
+
+
+RESTORING = BuildState.RESTORING.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,9 @@ class Physical:
     def state(self) -> BuildState:
         """How far it is, as it says."""
         said = self.found.properties.get(STATE)
-        known = (BuildState.BUILDING, BuildState.COMPLETE)
-        return BuildState(said) if self.revision is not None and said in known else BuildState.FOREIGN
+        if self.revision is None or said is None or said not in list(BuildState):
+            return BuildState.FOREIGN
+        return BuildState(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,10 @@ def _building(
         raise MilvusStateError(
             f"there is a collection {physical} that memstore did not make. Rename it, or drop it, and run this again"
         )
+    if found.state is BuildState.RESTORING:
+        raise MilvusStateError(
+            f"{physical} is what a restore has not finished. Run it again: memstore milvus restore DIR. Or drop it"
+        )
     if found.state is BuildState.COMPLETE:
         _check_made_of(state, physical, spec)
         # What the ledger does not have nobody has kept up to date.
@@ -127,7 +131,7 @@ def _check_made_of(state: MirrorState, physical: str, spec: CollectionSpec) -> N
         raise MilvusStateError(
             f"{physical} was made of another content of {found.revision}: checksum {(found.checksum or '')[:12]}, "
             f"this memstore has {spec.checksum()[:12]}. What was released does not change: write a new version, or run "
-            "memstore milvus down base, memstore milvus prune and memstore milvus up"
+            "memstore milvus down base --rebuild, memstore milvus prune --rebuild and memstore milvus up"
         )
     if differences := schema_differences(found.found, spec, counts_shards=False):
         raise MilvusStateError(f"{physical} is not what it says that it is: {'; '.join(differences)}")

@@ -24,7 +24,7 @@ from memstore.milvus import (
     verify,
 )
 from memstore.milvus import collections as ours
-from memstore.milvus.comparing import SAMPLE
+from memstore.milvus.comparing import SAMPLE, SHOWN
 from memstore.milvus.ledger import record
 from memstore.milvus.naming import ALIAS
 from memstore.milvus.reader import KNOWN_FOR_S
@@ -95,6 +95,32 @@ async def test_up_and_down_through_a_second_version(world: World, tmp_path: Path
     assert (await world.status()).is_whole
 
 
+async def test_what_somebody_is_led_to_is_kept_and_followed(world: World, tmp_path: Path) -> None:
+    await world.add(vectors(5))
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+    await move(world.engine, world.milvus, chain=world.chain)
+    await ours.point(world.milvus, "their_own", FIRST)
+    copied = f"{FIRST}_copy"
+    version = world.chain.spec("0001_unified_memory", DIM)
+    properties = {"memstore.revision": "0001_unified_memory", STATE: "complete"}
+    await ours.create(world.milvus, copied, version, properties)
+    await ours.create(world.milvus, f"{FIRST}_restored", version, {**properties, STATE: "restoring"})
+    done = await prune(world.engine, world.milvus)
+    assert (done.dropped, dict(done.kept)) == (
+        (),
+        {
+            FIRST: "their_own leads to it",
+            copied: "it is a copy of 0001_unified_memory, under another name",
+            f"{FIRST}_restored": "a restore has not finished it",
+            SECOND: "readers are led to it",
+        },
+    )
+    await world.add(vectors(5, seed=2), first=5)
+    await world.sync()
+    assert (await world.compare("0001_unified_memory")).found == 0
+
+
 async def test_what_readers_may_still_search_in_is_not_dropped(world: World, tmp_path: Path) -> None:
     await world.follow()
     world.chain = write_versions(tmp_path, ADDS_AGENT)
@@ -104,6 +130,50 @@ async def test_what_readers_may_still_search_in_is_not_dropped(world: World, tmp
     assert FIRST in await ours.names(world.milvus)
     assert (await pruning).dropped == (FIRST,)
     assert (await prune(world.engine, world.milvus)).dropped == ()
+
+
+async def test_down_to_base_after_a_run_that_ended_when_the_alias_had_moved(world: World, tmp_path: Path) -> None:
+    await world.add(vectors(5))
+    await world.follow()
+    world.chain = write_versions(tmp_path, ADDS_AGENT)
+
+    def die(progress: MoveProgress) -> None:
+        if progress.step.action is Action.SWITCH:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await move(world.engine, world.milvus, chain=world.chain, on_progress=die)
+    async with open_source(world.engine) as source:
+        checksum = world.chain.spec("0002_agent", DIM).checksum()
+        await record(source.connection, MirrorEvent.ACTIVATING, SECOND, "0002_agent", checksum)
+    await ours.point(world.milvus, ALIAS, SECOND)
+    await move(world.engine, world.milvus, "base", chain=world.chain)
+    assert ((await world.status()).disagreements, await world.live()) == ((), None)
+    await world.sync()
+    await move(world.engine, world.milvus, chain=world.chain)
+    assert (await world.status()).is_whole
+
+
+async def test_a_mirror_of_another_width_is_left_with_what_the_error_says_to_type(world: World) -> None:
+    """What MILVUS_URI names is the mirror of another database."""
+    await world.follow()
+    await ours.set_properties(world.milvus, FIRST, {"memstore.checksum": "f" * 64})
+    with pytest.raises(MilvusStateError, match="down base --rebuild, memstore milvus prune --rebuild and .* up"):
+        await move(world.engine, world.milvus, rebuild=True)
+    await move(world.engine, world.milvus, "base", rebuild=True)
+    with pytest.raises(MilvusStateError, match="checksum ffffffffffff"):
+        await prune(world.engine, world.milvus)
+    assert (await prune(world.engine, world.milvus, rebuild=True)).dropped == (FIRST,)
+    await move(world.engine, world.milvus)
+    assert (await world.status()).is_whole
+
+
+async def test_what_a_restore_has_not_finished_is_said_to_be_that(world: World) -> None:
+    properties = {"memstore.revision": "0001_unified_memory", STATE: "restoring"}
+    await ours.create(world.milvus, FIRST, spec(DIM), properties)
+    assert [each.state for each in (await world.status()).collections] == [BuildState.RESTORING]
+    with pytest.raises(MilvusStateError, match=f"{FIRST} is what a restore has not finished. Run it again"):
+        await move(world.engine, world.milvus)
 
 
 async def test_of_two_runs_at_once_the_second_waits_and_has_nothing_to_do(world: World) -> None:
@@ -188,6 +258,23 @@ async def test_what_changed_in_one_memory_may_have_changed_in_all(world: World, 
     moved = await move(world.engine, world.milvus, "-1", chain=world.chain)
     assert moved.verification is not None
     assert moved.verification.repaired == SAMPLE
+    names = [each["ui_source"] async for page in entity_store.scan(world.milvus, FIRST, ["ui_source"]) for each in page]
+    assert names == ["api"] * (3 * SAMPLE)
+
+
+async def test_a_repair_mends_what_changed_in_memories_that_were_not_compared(world: World) -> None:
+    """And others that differ, so many that the field that changed is not among those that are shown."""
+    await world.add(vectors(3 * SAMPLE))
+    await world.follow()
+    await world.sync()
+    async for page in entity_store.scan(world.milvus, FIRST, ["*"]):
+        strange = [{**each, "ui_source": "somebody"} for each in page]
+        for each in strange[: SHOWN + 50]:
+            each["access_count"] += 1
+        await entity_store.upsert(world.milvus, FIRST, strange)
+    done = await verify(world.engine, world.milvus, repair=True)
+    assert all(each.problem is Problem.STALE for each in done.differences)
+    assert (done.filled, done.is_equal, done.changed > 0) == (3 * SAMPLE, True, True)
     names = [each["ui_source"] async for page in entity_store.scan(world.milvus, FIRST, ["ui_source"]) for each in page]
     assert names == ["api"] * (3 * SAMPLE)
 

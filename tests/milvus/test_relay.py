@@ -7,6 +7,7 @@ import pytest
 
 from memstore.errors import MilvusRefusedError, MilvusStateError, MilvusUnreachableError, MirrorError
 from memstore.milvus import (
+    Milvus,
     MilvusSettings,
     SyncOptions,
     disable_mirror,
@@ -15,13 +16,15 @@ from memstore.milvus import (
     move,
     open_milvus,
     outbox,
+    relay,
     sync,
 )
 from memstore.milvus import collections as ours
+from memstore.milvus.copying import Copied, Target, copy
 from memstore.milvus.entities import entity_id
 from memstore.milvus.shards import WRITING, locked, locked_to_write, shard_of
-from memstore.milvus.source import open_source
-from memstore.store import MemoryChange
+from memstore.milvus.source import Key, Source, open_source
+from memstore.store import MemoryChange, NewTenant, create_tenant
 from tests.milvus.worlds import World, memory, vectors
 
 FIRST = "memories_unified__0001"
@@ -216,6 +219,48 @@ async def test_a_relay_that_follows_goes_on_until_it_is_told(world: World) -> No
     stop.set()
     assert (await relay).entries == 20
     assert (await world.compare("0001_unified_memory")).found == 0
+
+
+async def test_a_shard_that_fails_does_not_keep_another_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fails is one tenant's, for a reason that no real Milvus has when it is wanted."""
+    while shard_of(world.tenants[0]) == shard_of(world.tenants[1]):
+        world.tenants[1] = await create_tenant(world.engine, NewTenant(f"Tenant {len(world.tenants)}"))
+    await world.follow()
+
+    async def fail(source: Source, milvus: Milvus, target: Target, keys: list[Key], *, set_aside: bool) -> Copied:
+        if keys[0][0] == world.tenants[0]:
+            raise MilvusUnreachableError("not this one")
+        return await copy(source, milvus, target, keys, set_aside=set_aside)
+
+    monkeypatch.setattr(relay, "copy", fail)
+    troubles: list[Exception] = []
+    stop = asyncio.Event()
+    options = SyncOptions(follow=True)
+    running = asyncio.create_task(sync(world.engine, world.milvus, options, stop=stop, on_trouble=troubles.append))
+    await world.add(vectors(1))
+    while len(troubles) < 6:  # it is tried again in six seconds
+        await asyncio.sleep(0.05)
+    await world.add(vectors(1), tenant=1)
+    while (await world.status()).lag.entries > 1:
+        await asyncio.sleep(0.05)
+    assert len(troubles) == 6
+    stop.set()
+    assert (await running).left == 1
+
+
+async def test_a_relay_that_does_not_follow_gives_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.add(vectors(1))
+    await world.follow()
+
+    async def fail(*_: object, **__: object) -> Copied:
+        raise MilvusUnreachableError("never")
+
+    monkeypatch.setattr(relay, "copy", fail)
+    troubles: list[Exception] = []
+    with pytest.raises(MilvusUnreachableError, match="never"):
+        await sync(world.engine, world.milvus, SyncOptions(attempts=3), on_trouble=troubles.append)
+    assert len(troubles) == 2
+    assert (await world.status()).lag.entries == 1
 
 
 @pytest.mark.parametrize("size", [0, 5_001])

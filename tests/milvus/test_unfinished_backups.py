@@ -12,6 +12,7 @@ import pytest
 from memstore.errors import BackupError
 from memstore.milvus import BackupProgress, MilvusSettings, collections, open_milvus, restore_backup, write_backup
 from memstore.milvus import Milvus as Connection
+from memstore.milvus.manifest import begin_manifest
 from tests.milvus.saved import NAME, contents, make_collection
 from tests.milvus.servers import Milvus
 from tests.support import run_python
@@ -28,6 +29,20 @@ async def test_a_backup_that_fails_leaves_no_file(lite: Connection, tmp_path: Pa
         await write_backup(lite, NAME, folder, rows_per_file=500, on_progress=_at(2_000, lambda: 1 // 0))
     assert folder.exists() is not is_new
     assert is_new or not list(folder.iterdir())
+
+
+async def test_of_two_backups_into_one_folder_the_first_is_left_alone(lite: Connection, tmp_path: Path) -> None:
+    await make_collection(lite, 200)
+    folder = tmp_path / "backup"
+    backups = [write_backup(lite, NAME, folder, rows_per_file=10) for _ in range(3)]
+    results = await asyncio.gather(*backups, return_exceptions=True)
+    refused = [each for each in results if isinstance(each, BaseException)]
+    assert len(refused) == 2
+    assert all(isinstance(each, BackupError) and "is not empty" in str(each) for each in refused)
+    assert (await restore_backup(lite, folder, as_name="again")).rows == 200
+    begin_manifest(tmp_path)
+    with pytest.raises(FileExistsError):
+        begin_manifest(tmp_path)
 
 
 async def test_a_backup_that_is_cancelled_leaves_no_file(lite: Connection, tmp_path: Path) -> None:
@@ -79,7 +94,7 @@ async def test_a_backup_that_was_killed_is_no_backup(lite_milvus: Milvus, tmp_pa
         await make_collection(connection, 3_000)
     killed = await asyncio.to_thread(run_python, "-c", KILLED, lite_milvus.uri, str(folder))
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert sorted(each.name for each in folder.iterdir())[:3] == [f"rows-{n:05}.parquet" for n in (1, 2, 3)]
+    assert sorted(each.name for each in folder.glob("rows*"))[:3] == [f"rows-{n:05}.parquet" for n in (1, 2, 3)]
     async with await open_milvus(MilvusSettings(uri=lite_milvus.uri)) as connection:
         with pytest.raises(
             BackupError, match=r"has no manifest.json: .* not finished. Write another, into a new folder"
