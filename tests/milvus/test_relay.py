@@ -16,8 +16,10 @@ from memstore.milvus import (
     move,
     open_milvus,
     outbox,
+    prune,
     relay,
     sync,
+    verify,
 )
 from memstore.milvus import collections as ours
 from memstore.milvus.copying import Copied, Target, copy
@@ -211,14 +213,27 @@ async def test_a_relay_leaves_a_shard_alone_that_somebody_else_has(world: World)
 async def test_a_relay_that_follows_goes_on_until_it_is_told(world: World) -> None:
     await world.follow()
     stop = asyncio.Event()
-    relay = asyncio.create_task(sync(world.engine, world.milvus, SyncOptions(follow=True), stop=stop))
+    running = asyncio.create_task(sync(world.engine, world.milvus, SyncOptions(follow=True), stop=stop))
     for first in (0, 10):
         await world.add(vectors(10, seed=first), first=first)
         while (await world.status()).lag.entries:
             await asyncio.sleep(0.05)
+    assert (await verify(world.engine, world.milvus)).found == 0  # it holds no shard while it waits
     stop.set()
-    assert (await relay).entries == 20
+    assert (await running).entries == 20
     assert (await world.compare("0001_unified_memory")).found == 0
+
+
+async def test_a_relay_that_follows_ends_when_the_last_collection_is_dropped(world: World) -> None:
+    await world.follow()
+    running = asyncio.create_task(sync(world.engine, world.milvus, SyncOptions(follow=True)))
+    await move(world.engine, world.milvus, "base")
+    await prune(world.engine, world.milvus)
+    await world.add(vectors(1))
+    with pytest.raises(
+        MirrorError, match="the last collection was dropped: nothing to write to. Run: memstore milvus up"
+    ):
+        await running
 
 
 async def test_a_shard_that_fails_does_not_keep_another_waiting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +250,7 @@ async def test_a_shard_that_fails_does_not_keep_another_waiting(world: World, mo
     monkeypatch.setattr(relay, "copy", fail)
     troubles: list[Exception] = []
     stop = asyncio.Event()
-    options = SyncOptions(follow=True)
+    options = SyncOptions(follow=True, attempts=3)  # who follows does not count
     running = asyncio.create_task(sync(world.engine, world.milvus, options, stop=stop, on_trouble=troubles.append))
     await world.add(vectors(1))
     while len(troubles) < 6:  # it is tried again in six seconds
