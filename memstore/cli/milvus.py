@@ -14,6 +14,7 @@ from rich.markup import escape
 from .. import milvus as mirror
 from ..migrations import verify_schema
 from ..milvus import MilvusSettings
+from ..milvus.relay import DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE
 from .common import JsonOption, database, err, out, print_json, print_json_line, progress_bar
 
 if TYPE_CHECKING:
@@ -188,7 +189,9 @@ def sync(
     follow: Annotated[
         bool, typer.Option("--follow/--once", help="Go on with what changes, or end when there is nothing left.")
     ] = False,
-    batch_size: Annotated[int, typer.Option(min=1, max=5_000, help="Changes taken at once.")] = 500,
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=MAX_BATCH_SIZE, help="Changes taken at once.")
+    ] = DEFAULT_BATCH_SIZE,
     as_json: LinesOption = False,
 ) -> None:
     """Bring the mirror up to date. Several at once share the work; each change is done before it is forgotten."""

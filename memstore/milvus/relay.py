@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..errors import MilvusRefusedError, MilvusUnreachableError, MirrorError
 from . import collections, entity_store, outbox
 from .copying import SET_ASIDE_AFTER, Target, copy
+from .entity_store import BATCH
 from .ledger import read_ledger
 from .naming import ALIAS
 from .revisions import load_chain
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .revisions import Chain
     from .source import Source
 
-DEFAULT_BATCH_SIZE = 500
+DEFAULT_BATCH_SIZE = BATCH
 MAX_BATCH_SIZE = 5_000
 ATTEMPTS = 8
 LONGEST_PAUSE_S = 10.0
