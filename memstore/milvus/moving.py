@@ -209,6 +209,7 @@ class _Run:
             self._target(step),
             on_progress=lambda done: self._on_progress(MoveProgress(step, done, total)),
         )
+        await collections.settle(self._milvus, step.physical)
 
     async def _verify(self, step: MoveStep) -> None:
         self.verification = await self._compared(step, repair=True)
