@@ -28,7 +28,7 @@ demo: .venv/installed ## Migrate an embedded PostgreSQL, import the sample corpu
 	$(BIN)/python examples/demo.py
 
 test: .venv/installed ## Run the tests, on the newest PostgreSQL, and what is about PostgreSQL on every one of the wheel
-	$(BIN)/pytest -m 'not soak' --numprocesses 3 $(PYTEST_FLAGS)
+	$(BIN)/pytest -m 'not soak' --numprocesses 4 $(PYTEST_FLAGS)
 
 test-lowest: .venv-lowest/installed ## Run the tests on the lowest versions of everything
 	$(LOWEST)/pytest -m 'not soak' --majors 16 --milvus lite --numprocesses 2 $(PYTEST_FLAGS)

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 from ..errors import MemstoreError, MilvusRefusedError, MilvusUnreachableError, MissingPackageError
 from .engine import Capabilities, Engine
@@ -117,7 +118,10 @@ def _open(settings: MilvusSettings) -> Milvus:
     # Of several that open or close the same folder at once each would find it used by another.
     with _folders_lock if settings.is_lite else nullcontext():
         try:
-            client = MilvusClient(uri=where, token=settings.token, timeout=settings.timeout_s)
+            # By a name of its own: pymilvus 2.6.1 shares the one of an address, and closes it for all.
+            client = MilvusClient(
+                uri=where, token=settings.token, timeout=settings.timeout_s, alias=f"memstore-{uuid4()}"
+            )
         except MilvusException as error:
             raise _no_connection(error, settings) from error
         if settings.is_lite:
