@@ -17,15 +17,16 @@ from tests.milvus.servers import Milvus, MilvusServer
 from tests.milvus.wheel import real_milvus_missing
 from tests.milvus.worlds import DIM, World
 
-# A call at Strong consistency takes a server 200 ms, a collection some seconds: on a server these are long trials,
-# whole files of them and single ones.
+# A collection takes a server some seconds: on one these are long trials, whole files of them and single ones.
 LONG_ON_A_SERVER = {
     "test_backup",
     "test_damaged_backups",
     "test_killed_moves",
     "test_moving",
+    "test_pruning",
     "test_readers_through_a_switch",
     "test_restore",
+    "test_unequal",
     "test_unfinished_backups",
     "test_ids_that_are_close_together_are_read_too",
     "test_what_a_server_refuses_by_itself_is_set_aside",

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from itertools import count
 from pathlib import Path
 
 import pytest
-from pymilvus import MilvusClient
 
 from memstore.errors import MilvusStateError
 from memstore.milvus import (
@@ -24,15 +22,13 @@ from memstore.milvus import (
     verify,
 )
 from memstore.milvus import collections as ours
-from memstore.milvus.comparing import SAMPLE, SHOWN
 from memstore.milvus.ledger import record
 from memstore.milvus.naming import ALIAS
-from memstore.milvus.reader import KNOWN_FOR_S
 from memstore.milvus.revisions import VERSIONS, load_chain
 from memstore.milvus.source import open_source
 from memstore.milvus.state import STATE
 from memstore.models import MirrorEvent
-from tests.milvus.rows import entities, spec
+from tests.milvus.rows import spec
 from tests.milvus.versions import ADDS_AGENT, write_versions
 from tests.milvus.worlds import DIM, World, memory, vectors
 
@@ -95,43 +91,6 @@ async def test_up_and_down_through_a_second_version(world: World, tmp_path: Path
     assert (await world.status()).is_whole
 
 
-async def test_what_somebody_is_led_to_is_kept_and_followed(world: World, tmp_path: Path) -> None:
-    await world.add(vectors(5))
-    await world.follow()
-    world.chain = write_versions(tmp_path, ADDS_AGENT)
-    await move(world.engine, world.milvus, chain=world.chain)
-    await ours.point(world.milvus, "their_own", FIRST)
-    copied = f"{FIRST}_copy"
-    version = world.chain.spec("0001_unified_memory", DIM)
-    properties = {"memstore.revision": "0001_unified_memory", STATE: "complete"}
-    await ours.create(world.milvus, copied, version, properties)
-    await ours.create(world.milvus, f"{FIRST}_restored", version, {**properties, STATE: "restoring"})
-    done = await prune(world.engine, world.milvus)
-    assert (done.dropped, dict(done.kept)) == (
-        (),
-        {
-            FIRST: "their_own leads to it",
-            copied: "it is a copy of 0001_unified_memory, under another name",
-            f"{FIRST}_restored": "a restore has not finished it",
-            SECOND: "readers are led to it",
-        },
-    )
-    await world.add(vectors(5, seed=2), first=5)
-    await world.sync()
-    assert (await world.compare("0001_unified_memory")).found == 0
-
-
-async def test_what_readers_may_still_search_in_is_not_dropped(world: World, tmp_path: Path) -> None:
-    await world.follow()
-    world.chain = write_versions(tmp_path, ADDS_AGENT)
-    await move(world.engine, world.milvus, chain=world.chain)
-    pruning = asyncio.create_task(prune(world.engine, world.milvus))
-    await asyncio.sleep(KNOWN_FOR_S)
-    assert FIRST in await ours.names(world.milvus)
-    assert (await pruning).dropped == (FIRST,)
-    assert (await prune(world.engine, world.milvus)).dropped == ()
-
-
 async def test_down_to_base_after_a_run_that_ended_when_the_alias_had_moved(world: World, tmp_path: Path) -> None:
     await world.add(vectors(5))
     await world.follow()
@@ -151,20 +110,6 @@ async def test_down_to_base_after_a_run_that_ended_when_the_alias_had_moved(worl
     assert ((await world.status()).disagreements, await world.live()) == ((), None)
     await world.sync()
     await move(world.engine, world.milvus, chain=world.chain)
-    assert (await world.status()).is_whole
-
-
-async def test_a_mirror_of_another_width_is_left_with_what_the_error_says_to_type(world: World) -> None:
-    """What MILVUS_URI names is the mirror of another database."""
-    await world.follow()
-    await ours.set_properties(world.milvus, FIRST, {"memstore.checksum": "f" * 64})
-    with pytest.raises(MilvusStateError, match="down base --rebuild, memstore milvus prune --rebuild and .* up"):
-        await move(world.engine, world.milvus, rebuild=True)
-    await move(world.engine, world.milvus, "base", rebuild=True)
-    with pytest.raises(MilvusStateError, match="checksum ffffffffffff"):
-        await prune(world.engine, world.milvus)
-    assert (await prune(world.engine, world.milvus, rebuild=True)).dropped == (FIRST,)
-    await move(world.engine, world.milvus)
     assert (await world.status()).is_whole
 
 
@@ -244,84 +189,6 @@ async def test_a_half_built_collection_of_other_fields_is_made_anew(world: World
     assert actions(moved.steps) == [Action.DISCARD, *BUILDING]
     assert [each for each, _ in await events(world)][:3] == ["building", "dropped", "building"]
     assert (await world.status()).is_whole
-
-
-async def test_what_changed_in_one_memory_may_have_changed_in_all(world: World, tmp_path: Path) -> None:
-    """Fields are compared in a sample: where one of them differs, everything is filled again."""
-    await world.add(vectors(3 * SAMPLE))
-    await world.follow()
-    world.chain = write_versions(tmp_path, ADDS_AGENT)
-    await move(world.engine, world.milvus, chain=world.chain)
-    await world.sync()
-    async for page in entity_store.scan(world.milvus, FIRST, ["*"]):
-        await entity_store.upsert(world.milvus, FIRST, [{**each, "ui_source": "somebody"} for each in page])
-    moved = await move(world.engine, world.milvus, "-1", chain=world.chain)
-    assert moved.verification is not None
-    assert moved.verification.repaired == SAMPLE
-    names = [each["ui_source"] async for page in entity_store.scan(world.milvus, FIRST, ["ui_source"]) for each in page]
-    assert names == ["api"] * (3 * SAMPLE)
-
-
-async def test_a_repair_mends_what_changed_in_memories_that_were_not_compared(world: World) -> None:
-    """And others that differ, so many that the field that changed is not among those that are shown."""
-    await world.add(vectors(3 * SAMPLE))
-    await world.follow()
-    await world.sync()
-    async for page in entity_store.scan(world.milvus, FIRST, ["*"]):
-        strange = [{**each, "ui_source": "somebody"} for each in page]
-        for each in strange[: SHOWN + 50]:
-            each["access_count"] += 1
-        await entity_store.upsert(world.milvus, FIRST, strange)
-    done = await verify(world.engine, world.milvus, repair=True)
-    assert all(each.problem is Problem.STALE for each in done.differences)
-    assert (done.filled, done.is_equal, done.changed > 0) == (3 * SAMPLE, True, True)
-    names = [each["ui_source"] async for page in entity_store.scan(world.milvus, FIRST, ["ui_source"]) for each in page]
-    assert names == ["api"] * (3 * SAMPLE)
-
-
-async def test_readers_stay_where_they_are_when_the_new_collection_does_not_become_equal(
-    world: World, tmp_path: Path
-) -> None:
-    """Somebody else writes to it all the while."""
-    await world.add(vectors(5))
-    await world.follow()
-    world.chain = write_versions(tmp_path, ADDS_AGENT)
-    client, numbers = MilvusClient(world.settings.uri, timeout=30), count()
-
-    def disturb(progress: MoveProgress) -> None:
-        if progress.step.action is Action.VERIFY:
-            stray = entities(vectors(1), first=next(numbers))[0]
-            client.upsert(SECOND, [{**stray, "agent_id": ""}], timeout=30)
-
-    with pytest.raises(
-        MilvusStateError, match=rf"{SECOND} is not equal.* differences, the first: stray mem_.* stay where"
-    ):
-        await move(world.engine, world.milvus, chain=world.chain, on_progress=disturb)
-    client.close()
-    assert await world.live() == FIRST
-    moved = await move(world.engine, world.milvus, chain=world.chain)
-    assert moved.after == "0002_agent"
-    assert (await world.compare("0002_agent")).found == 0
-
-
-async def test_an_index_that_somebody_changed_meanwhile_stops_it(world: World) -> None:
-    await world.add(vectors(5))
-    client = MilvusClient(world.settings.uri, timeout=30)
-
-    def disturb(progress: MoveProgress) -> None:
-        if progress.step.action is Action.VERIFY and progress.total is None:
-            client.release_collection(FIRST, timeout=30)
-            client.drop_index(FIRST, "embedding", timeout=30)
-            params = client.prepare_index_params()
-            params.add_index("embedding", index_type="FLAT", metric_type="L2")
-            client.create_index(FIRST, params, timeout=30)
-            client.load_collection(FIRST, timeout=30)
-
-    changed = "(the index on embedding is FLAT|vectors are compared by L2)"
-    with pytest.raises(MilvusStateError, match=f"{FIRST} is not what 0001_.* makes: {changed}"):
-        await move(world.engine, world.milvus, on_progress=disturb)
-    client.close()
-    assert await world.live() is None
 
 
 async def test_a_lost_collection_is_said_to_be_lost_and_built_anew_when_asked(world: World) -> None:
