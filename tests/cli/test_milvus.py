@@ -10,7 +10,7 @@ import pytest
 from milvus_lite.server_manager import server_manager_instance
 from sqlalchemy.engine import URL
 
-from memstore.milvus import MilvusSettings, open_milvus
+from memstore.milvus import MilvusSettings, entity_store, open_milvus
 from memstore.milvus import collections as ours
 from tests.cli.command import done, fetch, memstore, memstore_process, misused, refused
 from tests.milvus.rows import spec
@@ -130,6 +130,35 @@ def test_a_collection_in_the_way_is_named(at: dict[str, Any]) -> None:
     assert done("milvus", "prune", **at).splitlines() == [kept, "nothing to drop"]
 
 
+def test_fields_that_somebody_changed_are_mended_and_counted(at: dict[str, Any]) -> None:
+    done("milvus", "up", **at)
+
+    async def change() -> None:
+        async with await open_milvus(MilvusSettings(uri=at["MILVUS_URI"])) as milvus:
+            await ours.load(milvus, FIRST)
+            async for page in entity_store.scan(milvus, FIRST, ["*"]):
+                await entity_store.upsert(milvus, FIRST, [{**each, "ui_source": "somebody"} for each in page])
+
+    run_in_thread(change())
+    mended = done("milvus", "verify", "--repair", **at).splitlines()
+    assert "12 differences, 12 mended" in mended[0]
+    assert mended[-1] == "a field of 12 memories differed: all 12 were written anew"
+    assert "0 differences" in done("milvus", "verify", **at)
+
+
+def test_a_mirror_that_another_database_has_left_is_dropped_when_asked(at: dict[str, Any]) -> None:
+    done("milvus", "up", **at)
+    done("milvus", "down", **at)
+
+    async def change() -> None:
+        async with await open_milvus(MilvusSettings(uri=at["MILVUS_URI"])) as milvus:
+            await ours.set_properties(milvus, FIRST, {"memstore.checksum": "f" * 64})
+
+    run_in_thread(change())
+    assert "checksum ffffffffffff" in refused("milvus", "prune", **at, lines=2)
+    assert done("milvus", "prune", "--rebuild", **at) == f"dropped  {FIRST}\n"
+
+
 def test_a_backup_dropped_and_restored(at: dict[str, Any], tmp_path: Path) -> None:
     done("milvus", "up", **at)
     only = {"MILVUS_URI": at["MILVUS_URI"]}
@@ -140,7 +169,9 @@ def test_a_backup_dropped_and_restored(at: dict[str, Any], tmp_path: Path) -> No
     assert done("milvus", "restore", folder, "--as", "copy", **only).startswith("copy: 12 rows, ")
     done("milvus", "down", **at)
     done("milvus", "prune", **at)
-    assert done("milvus", "restore", folder, **only).startswith(f"{FIRST}: 12 rows, memories_unified leads there, ")
+    restored = done("milvus", "restore", folder, **only)
+    assert restored.startswith(f"{FIRST}: 12 rows, memories_unified leads there, ")
+    assert restored.endswith("is not in it. Type: memstore milvus verify --repair\n")
     assert "in Milvus it leads to" in refused("milvus", "up", **at, lines=2)
     assert "12 memories and 12 entities compared" in done("milvus", "up", "--rebuild", **at)
     (damaged,) = folder.glob("*.parquet")
